@@ -1,0 +1,338 @@
+//! What goes over a connection: received [`Message`]s and [`Control`]s, and [`Frame`]s to send.
+
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use crate::protocol::{Opcode, encode_header};
+use crate::text::Text;
+
+/// A complete data message from the peer, its fragments joined (SPEC L4).
+///
+/// A message that came in one frame and one read holds no memory but its own bytes. One that came in parts may hold
+/// up to twice as much; before keeping it for long, [`detach`](Message::detach) it (SPEC B9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A text message.
+    Text(Text),
+    /// A binary message.
+    Binary(Bytes),
+    /// A text message that nobody has checked to be UTF-8. Comes only where
+    /// [`validate_utf8`](crate::Options::validate_utf8) is turned off, and then in place of [`Text`](Message::Text).
+    UncheckedText(Bytes),
+}
+
+impl Message {
+    /// The payload.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) | Message::UncheckedText(bytes) => bytes,
+        }
+    }
+
+    /// The payload, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Message::Text(text) => text.into_bytes(),
+            Message::Binary(bytes) | Message::UncheckedText(bytes) => bytes,
+        }
+    }
+
+    /// The payload's length in bytes.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    pub fn is_empty(&self) -> bool {
+        self.as_bytes().is_empty()
+    }
+
+    /// The same message, holding no memory but its own bytes (SPEC B9). Copies.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        match self {
+            Message::Text(text) => Message::Text(text.detach()),
+            Message::Binary(bytes) => Message::Binary(Bytes::copy_from_slice(bytes)),
+            Message::UncheckedText(bytes) => Message::UncheckedText(Bytes::copy_from_slice(bytes)),
+        }
+    }
+}
+
+/// A ping or a pong from the peer (SPEC L5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// A ping. Its pong is queued already; a handler never answers it.
+    Ping(ControlPayload),
+    /// A pong, asked for or not.
+    Pong(ControlPayload),
+}
+
+impl Control {
+    /// The payload, at most 125 bytes, often empty.
+    pub fn payload(&self) -> &ControlPayload {
+        match self {
+            Control::Ping(payload) | Control::Pong(payload) => payload,
+        }
+    }
+}
+
+/// The payload of a ping or a pong: at most 125 bytes by type (RFC 6455 §5.5, SPEC O9).
+///
+/// ```
+/// use websock_core::ControlPayload;
+///
+/// const PROBE: ControlPayload = ControlPayload::from_static(b"probe").unwrap();
+/// assert_eq!(&PROBE[..], b"probe");
+/// assert!(ControlPayload::try_from(vec![0; 126]).is_err());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlPayload(Bytes);
+
+/// A payload of more than 125 bytes does not fit in a ping or a pong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a control frame carries at most 125 bytes, not {0}")]
+pub struct ControlPayloadTooLong(pub usize);
+
+impl ControlPayload {
+    /// The most bytes that a control frame carries.
+    pub const MAX: usize = 125;
+
+    /// No payload.
+    pub const EMPTY: ControlPayload = ControlPayload(Bytes::new());
+
+    /// A payload that lives as long as the program, or `None` if it is too long.
+    pub const fn from_static(bytes: &'static [u8]) -> Option<Self> {
+        if bytes.len() > Self::MAX { None } else { Some(ControlPayload(Bytes::from_static(bytes))) }
+    }
+
+    /// The bytes, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// For payloads whose length the decoder has checked already.
+    pub(crate) fn received(bytes: Bytes) -> Self {
+        debug_assert!(bytes.len() <= Self::MAX);
+        ControlPayload(bytes)
+    }
+}
+
+impl Deref for ControlPayload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<Bytes> for ControlPayload {
+    type Error = ControlPayloadTooLong;
+
+    fn try_from(bytes: Bytes) -> Result<Self, ControlPayloadTooLong> {
+        if bytes.len() > Self::MAX {
+            Err(ControlPayloadTooLong(bytes.len()))
+        } else {
+            Ok(ControlPayload(bytes))
+        }
+    }
+}
+
+impl TryFrom<Vec<u8>> for ControlPayload {
+    type Error = ControlPayloadTooLong;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, ControlPayloadTooLong> {
+        Bytes::from(bytes).try_into()
+    }
+}
+
+impl TryFrom<&[u8]> for ControlPayload {
+    type Error = ControlPayloadTooLong;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, ControlPayloadTooLong> {
+        Bytes::copy_from_slice(bytes).try_into()
+    }
+}
+
+impl TryFrom<&str> for ControlPayload {
+    type Error = ControlPayloadTooLong;
+
+    fn try_from(text: &str) -> Result<Self, ControlPayloadTooLong> {
+        text.as_bytes().try_into()
+    }
+}
+
+/// One message to send: what the outcomes [`push`](crate::Outcome::push) and [`stop`](crate::Outcome::stop) carry.
+///
+/// Made from text, bytes, a received [`Message`] or a [`Prepared`] frame by `into()`, or by name:
+///
+/// ```
+/// use websock_core::{ControlPayload, Frame};
+///
+/// let frames = [
+///     Frame::text("hello"),
+///     Frame::binary(vec![1, 2, 3]),
+///     Frame::ping(ControlPayload::EMPTY),
+/// ];
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub(crate) opcode: Opcode,
+    /// Whether `bytes` is the whole frame, header included.
+    pub(crate) prepared: bool,
+    pub(crate) bytes: Bytes,
+}
+
+impl Frame {
+    const fn new(opcode: Opcode, bytes: Bytes) -> Self {
+        Frame { opcode, prepared: false, bytes }
+    }
+
+    /// A text message.
+    pub fn text(text: impl Into<Text>) -> Self {
+        Frame::new(Opcode::Text, text.into().into_bytes())
+    }
+
+    /// A binary message.
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Frame::new(Opcode::Binary, bytes.into())
+    }
+
+    /// A text message of bytes that nobody checks. If they are not UTF-8, a peer that keeps to the protocol closes
+    /// the connection with 1007; meant for passing on what came as [`Message::UncheckedText`].
+    pub fn unchecked_text(bytes: impl Into<Bytes>) -> Self {
+        Frame::new(Opcode::Text, bytes.into())
+    }
+
+    /// A ping. The peer's pong comes to [`handle_control`](crate::WebSock::handle_control). To learn whether the
+    /// peer is alive the option [`keepalive`](crate::Options::keepalive) is there.
+    pub fn ping(payload: ControlPayload) -> Self {
+        Frame::new(Opcode::Ping, payload.into_bytes())
+    }
+
+    /// A pong that no ping asked for. (Pings are answered without the handler.)
+    pub fn pong(payload: ControlPayload) -> Self {
+        Frame::new(Opcode::Pong, payload.into_bytes())
+    }
+
+    /// What kind of message this is.
+    pub fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// The payload, without the header.
+    pub fn payload(&self) -> &[u8] {
+        if self.prepared { &self.bytes[crate::protocol::header_size(&self.bytes)..] } else { &self.bytes }
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let payload = Bytes::copy_from_slice(self.payload());
+        f.debug_tuple(match self.opcode {
+            Opcode::Text => "Text",
+            Opcode::Ping => "Ping",
+            Opcode::Pong => "Pong",
+            _ => "Binary",
+        })
+        .field(&payload)
+        .finish()
+    }
+}
+
+impl From<Message> for Frame {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => Frame::new(Opcode::Text, text.into_bytes()),
+            Message::Binary(bytes) => Frame::new(Opcode::Binary, bytes),
+            Message::UncheckedText(bytes) => Frame::new(Opcode::Text, bytes),
+        }
+    }
+}
+
+macro_rules! frame_from {
+    ($constructor:ident: $($source:ty),*) => {$(
+        impl From<$source> for Frame {
+            fn from(source: $source) -> Self {
+                Frame::$constructor(source)
+            }
+        }
+    )*};
+}
+
+frame_from!(text: &str, String, &String, Text);
+frame_from!(binary: Bytes, Vec<u8>);
+
+/// A message that is encoded once and sent to many connections: a broadcast (RFC 6455 §5.2).
+///
+/// Cloning shares the encoded bytes, so a thousand subscribers cost one encoding and no copies of the payload.
+///
+/// ```
+/// use websock_core::{Outcome, Prepared};
+///
+/// let news = Prepared::text("it rains");
+/// let for_one = Outcome::push(news.clone());
+/// let for_another = Outcome::push(news);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared(Frame);
+
+impl Prepared {
+    /// A text message.
+    pub fn text(text: impl AsRef<str>) -> Self {
+        Prepared::encode(Opcode::Text, text.as_ref().as_bytes())
+    }
+
+    /// A binary message.
+    pub fn binary(bytes: impl AsRef<[u8]>) -> Self {
+        Prepared::encode(Opcode::Binary, bytes.as_ref())
+    }
+
+    fn encode(opcode: Opcode, payload: &[u8]) -> Self {
+        let (header, size) = encode_header(opcode, payload.len());
+        let mut bytes = Vec::with_capacity(size + payload.len());
+        bytes.extend_from_slice(&header[..size]);
+        bytes.extend_from_slice(payload);
+        Prepared(Frame { opcode, prepared: true, bytes: Bytes::from(bytes) })
+    }
+}
+
+impl From<Prepared> for Frame {
+    fn from(prepared: Prepared) -> Self {
+        prepared.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_payload_over_125_bytes_cannot_be_built() {
+        assert_eq!(ControlPayload::try_from(vec![0; 126]), Err(ControlPayloadTooLong(126)));
+        assert_eq!(ControlPayload::try_from(&[0; 125][..]).unwrap().len(), 125);
+        assert!(ControlPayload::from_static(&[0; 126]).is_none());
+        assert!(ControlPayload::try_from("x".repeat(126).as_str()).is_err());
+    }
+
+    #[test]
+    fn a_prepared_frame_has_the_payload_of_the_message() {
+        for len in [0, 1, 125, 126, 65_535, 65_536] {
+            let frame = Frame::from(Prepared::binary(vec![7; len]));
+            assert_eq!(frame.payload(), vec![7; len], "{len}");
+            assert_eq!(frame.opcode(), Opcode::Binary);
+        }
+        assert_eq!(Frame::from(Prepared::text("hi")).payload(), b"hi");
+    }
+
+    #[test]
+    fn a_detached_message_owns_its_bytes() {
+        let read = Bytes::from(vec![b'x'; 1000]);
+        let message = Message::Binary(read.slice(10..20));
+        let detached = message.detach();
+        assert_eq!(message, detached);
+        assert_ne!(message.as_bytes().as_ptr(), detached.as_bytes().as_ptr());
+    }
+}

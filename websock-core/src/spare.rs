@@ -1,0 +1,144 @@
+//! Memory of large messages, kept to be used again.
+//!
+//! An allocator gives large blocks back to the system as soon as they are freed, and the system clears every page of
+//! the next one: for a message of a megabyte that costs more than everything else together. So each thread keeps the
+//! memory of the last few, and bounded: what it keeps does not depend on the number of connections.
+//!
+//! A message gets such memory when its header claims the size, before its bytes have come (SPEC F6). So that peers
+//! who claim and send nothing cannot hold much, what is lent in this way is bounded too, for the whole process.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+/// From this size on allocators go to the system (glibc's threshold).
+const WORTH_KEEPING: usize = 128 * 1024;
+
+/// How much a thread keeps at most, in all.
+const KEPT: usize = 8 * 1024 * 1024;
+
+/// How much is lent at most, in the whole process, to messages that have not come whole.
+const LENDABLE: usize = 32 * 1024 * 1024;
+
+/// How much is lent.
+static LENT: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// What this thread keeps, the oldest first.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A message's memory, which its last owner gives back.
+struct Kept(Vec<u8>);
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut memory = std::mem::take(&mut self.0);
+        memory.clear();
+        // A thread that is ending keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            spare.push(memory);
+            while spare.iter().map(Vec::capacity).sum::<usize>() > KEPT {
+                spare.remove(0);
+            }
+        });
+    }
+}
+
+/// So much memory is lent, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Loan(usize);
+
+impl Loan {
+    fn new(size: usize) -> Option<Self> {
+        // The count orders no other memory.
+        let lent = LENT.fetch_add(size, Ordering::Relaxed) + size;
+        let loan = Loan(size);
+        (lent <= LENDABLE).then_some(loan)
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        LENT.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// Memory for a payload of which this size is claimed, if that is large and this thread has some that fits it well.
+pub(crate) fn lend(size: usize) -> Option<(Vec<u8>, Loan)> {
+    if size < WORTH_KEEPING {
+        return None;
+    }
+    SPARE.with_borrow_mut(|spare| {
+        let fits = |memory: &Vec<u8>| (size..=2 * size).contains(&memory.capacity());
+        let last = spare.iter().rposition(fits)?;
+        let loan = Loan::new(spare[last].capacity())?;
+        Some((spare.remove(last), loan))
+    })
+}
+
+/// Bytes that own this memory, and give it back if it is large.
+pub(crate) fn into_bytes(memory: Vec<u8>) -> Bytes {
+    match memory.capacity() {
+        WORTH_KEEPING..=KEPT => Bytes::from_owner(Kept(memory)),
+        _ => Bytes::from(memory),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept() -> usize {
+        SPARE.with_borrow(|spare| spare.iter().map(Vec::capacity).sum())
+    }
+
+    #[test]
+    fn the_memory_of_a_large_message_serves_the_next_that_it_fits() {
+        let message = into_bytes(Vec::with_capacity(200_000));
+        let address = message.as_ptr();
+        assert!(lend(200_000).is_none());
+        drop(message);
+        assert!(lend(99_999).is_none() && lend(200_001).is_none());
+        let (memory, _loan) = lend(150_000).unwrap();
+        assert_eq!(memory.as_ptr(), address);
+        assert!(memory.is_empty() && lend(150_000).is_none());
+    }
+
+    #[test]
+    fn a_thread_keeps_no_more_than_its_bound_and_nothing_small() {
+        drop(into_bytes(Vec::with_capacity(WORTH_KEEPING - 1)));
+        assert_eq!(kept(), 0);
+        drop(into_bytes(Vec::with_capacity(KEPT + 1)));
+        assert_eq!(kept(), 0);
+        let many: Vec<_> = (0..20).map(|_| into_bytes(Vec::with_capacity(1024 * 1024))).collect();
+        drop(many);
+        assert_eq!(kept(), KEPT);
+    }
+
+    #[test]
+    fn what_is_lent_is_bounded_and_lent_again_when_it_comes_back() {
+        // More than other tests of this process borrow meanwhile.
+        const LARGE: usize = KEPT;
+        let keep = || drop(into_bytes(Vec::with_capacity(LARGE)));
+        let mut loans = Vec::new();
+        while loans.len() * LARGE <= LENDABLE {
+            keep();
+            let Some(loan) = lend(LARGE) else { break };
+            loans.push(loan);
+        }
+        assert!(loans.len() * LARGE <= LENDABLE && !loans.is_empty());
+        assert!(lend(LARGE).is_none());
+        assert_eq!(kept(), LARGE, "what is not lent stays");
+        loans.pop();
+        assert!(lend(LARGE).is_some());
+    }
+}
