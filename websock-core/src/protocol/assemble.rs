@@ -1,0 +1,208 @@
+//! From frames to messages: fragments are joined, limits kept, text checked while it arrives
+//! (RFC 6455 §5.4, SPEC F3-F6).
+
+use bytes::{BufMut, Bytes};
+
+use super::error::{ProtocolError, TooBig, Violation};
+use super::header::{Header, Opcode};
+use super::mask::{rotated, unmask};
+use crate::message::Message;
+use crate::options::Options;
+use crate::text::{Text, Utf8Buffer};
+
+/// What a peer may send at most, and whether text is checked.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    frame: usize,
+    message: usize,
+    fragments: usize,
+    validate_utf8: bool,
+}
+
+/// The message that is being received, if one is.
+#[derive(Debug)]
+pub(super) struct Assembler {
+    limits: Limits,
+    message: Option<Partial>,
+}
+
+/// A message of which a part has arrived.
+#[derive(Debug)]
+struct Partial {
+    opcode: Opcode,
+    fragments: usize,
+    payload: Utf8Buffer,
+    frame: Option<OpenFrame>,
+}
+
+/// A frame whose payload has not arrived whole.
+#[derive(Clone, Copy, Debug)]
+struct OpenFrame {
+    fin: bool,
+    remaining: usize,
+    /// The masking key as it applies to the next byte.
+    mask: [u8; 4],
+}
+
+/// A large payload is read straight into its message's buffer only where that saves more than it costs.
+const WORTH_READING_DIRECTLY: usize = 16 * 1024;
+
+/// The room that may be made for bytes that have not come yet: one read buffer (SPEC F6).
+const READ_AHEAD: usize = 64 * 1024;
+
+impl Assembler {
+    pub(super) fn new(options: &Options) -> Self {
+        let limits = Limits {
+            frame: options.get_max_frame_size().unwrap_or(usize::MAX),
+            message: options.get_max_message_size(),
+            fragments: options.get_max_fragments(),
+            validate_utf8: options.get_validate_utf8(),
+        };
+        Assembler { limits, message: None }
+    }
+
+    /// Whether a message has begun and not ended.
+    #[inline]
+    pub(super) fn is_within_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// Whether a frame is open whose payload goes to [`receive`](Self::receive).
+    #[inline]
+    pub(super) fn has_open_frame(&self) -> bool {
+        self.open_frame().is_some()
+    }
+
+    /// How much of the open frame's payload is missing; 0 if no frame is open.
+    pub(super) fn missing(&self) -> usize {
+        self.open_frame().map_or(0, |frame| frame.remaining)
+    }
+
+    fn open_frame(&self) -> Option<&OpenFrame> {
+        self.message.as_ref()?.frame.as_ref()
+    }
+
+    /// Forgets the message that has begun (SPEC X4).
+    pub(super) fn clear(&mut self) {
+        self.message = None;
+    }
+
+    /// Judges a data frame by its header: whether it may come now, and whether it is within the limits. Gives its
+    /// length.
+    #[inline]
+    pub(super) fn admit(&self, header: &Header) -> Result<usize, Violation> {
+        let (held, fragments) = match (&self.message, header.opcode) {
+            (Some(message), Opcode::Continuation) => (message.payload.len(), message.fragments),
+            (Some(_), _) => return Err(ProtocolError::UnfinishedMessage.into()),
+            (None, Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation.into()),
+            (None, _) => (0, 0),
+        };
+        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+        if length > self.limits.frame {
+            return Err(TooBig::Frame { limit: self.limits.frame }.into());
+        }
+        if length > self.limits.message - held {
+            return Err(TooBig::Message { limit: self.limits.message }.into());
+        }
+        if fragments >= self.limits.fragments {
+            return Err(TooBig::Fragments { limit: self.limits.fragments }.into());
+        }
+        Ok(length)
+    }
+
+    /// The most bytes that an unfragmented message may have.
+    #[inline]
+    pub(super) fn message_limit(&self) -> usize {
+        self.limits.frame.min(self.limits.message)
+    }
+
+    /// The message of a single frame whose whole, unmasked payload is here.
+    #[inline]
+    pub(super) fn whole(&self, opcode: Opcode, payload: &[u8]) -> Result<Message, Violation> {
+        Ok(match opcode {
+            Opcode::Text if self.limits.validate_utf8 => {
+                Message::Text(Text::copy_from_utf8(payload).map_err(|_| ProtocolError::TextNotUtf8)?)
+            }
+            Opcode::Text => Message::UncheckedText(Bytes::copy_from_slice(payload)),
+            _ => Message::Binary(Bytes::copy_from_slice(payload)),
+        })
+    }
+
+    /// Opens the frame of an admitted header. Its payload goes to [`receive`](Self::receive).
+    pub(super) fn open(&mut self, header: &Header, length: usize) {
+        let message = self.message.get_or_insert_with(|| Partial {
+            opcode: header.opcode,
+            fragments: 0,
+            payload: Utf8Buffer::for_claim(if header.fin { length } else { 0 }),
+            frame: None,
+        });
+        message.fragments += 1;
+        message.frame = Some(OpenFrame { fin: header.fin, remaining: length, mask: header.mask });
+    }
+
+    /// Takes the open frame's payload from the start of `bytes` and tells how much it took.
+    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
+        let Some(message) = &mut self.message else { return Ok(0) };
+        let Some(frame) = message.frame else { return Ok(0) };
+        let taken = frame.remaining.min(bytes.len());
+        message.make_room(frame, taken);
+        message.payload.extend_from_slice(&bytes[..taken]);
+        self.received(taken)?;
+        Ok(taken)
+    }
+
+    /// Room for a large payload that is known to be outstanding, to be read into without a copy. It grows with what
+    /// has arrived, never with what the header claims (SPEC F6).
+    pub(super) fn direct(&mut self) -> Option<impl BufMut + '_> {
+        let message = self.message.as_mut()?;
+        let frame = message.frame?;
+        let held = message.payload.len();
+        if frame.remaining < WORTH_READING_DIRECTLY || held < WORTH_READING_DIRECTLY {
+            return None;
+        }
+        if message.payload.capacity() - held < WORTH_READING_DIRECTLY.min(frame.remaining) {
+            message.payload.grow_to(held + frame.remaining.min(held + READ_AHEAD));
+        }
+        Some(message.payload.spare(frame.remaining))
+    }
+
+    /// The last `count` bytes of the payload are new: they are unmasked and, in a text, checked (SPEC F4).
+    pub(super) fn received(&mut self, count: usize) -> Result<(), Violation> {
+        let Some(message) = &mut self.message else { return Ok(()) };
+        let Some(frame) = &mut message.frame else { return Ok(()) };
+        unmask(message.payload.tail_mut(count), frame.mask);
+        frame.mask = rotated(frame.mask, count);
+        frame.remaining -= count;
+        if message.opcode == Opcode::Text && self.limits.validate_utf8 {
+            message.payload.check().map_err(|_| ProtocolError::TextNotUtf8)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the open frame, whose payload is whole, and gives the message if that was its last.
+    pub(super) fn close_frame(&mut self) -> Result<Option<Message>, Violation> {
+        let last =
+            self.message.as_mut().and_then(|message| message.frame.take()).is_some_and(|frame| frame.fin);
+        let Some(message) = self.message.take_if(|_| last) else { return Ok(None) };
+        Ok(Some(match message.opcode {
+            Opcode::Text if self.limits.validate_utf8 => {
+                Message::Text(message.payload.into_text().map_err(|_| ProtocolError::TextNotUtf8)?)
+            }
+            Opcode::Text => Message::UncheckedText(message.payload.into_bytes()),
+            _ => Message::Binary(message.payload.into_bytes()),
+        }))
+    }
+}
+
+impl Partial {
+    /// Makes room for `incoming` bytes of the open frame: at most twice of what has arrived by then, and no more
+    /// than the message can still need (SPEC F6).
+    fn make_room(&mut self, frame: OpenFrame, incoming: usize) {
+        let needed = self.payload.len() + incoming;
+        if needed > self.payload.capacity() {
+            let doubled = 2 * needed;
+            let claimed = self.payload.len() + frame.remaining;
+            self.payload.grow_to(if frame.fin { doubled.min(claimed) } else { doubled });
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! From bytes to frames (RFC 6455 §5.2, SPEC F6, F7).
+//!
+//! A message that arrived whole is copied once, out of the driver's buffer into its own. Of a frame that is cut off,
+//! a header or a control frame stays where it is (at most 139 bytes), and a data payload moves on to the
+//! [`Assembler`].
+
+use bytes::{BufMut, Bytes};
+
+use super::assemble::Assembler;
+use super::closing::parse_close;
+use super::error::Violation;
+use super::event::Event;
+use super::header::{Header, Opcode, begins_control, parse_header};
+use super::input::Input;
+use crate::message::{Control, ControlPayload, Message};
+use crate::options::Options;
+
+/// Takes bytes as they come and gives events in their order.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    input: Input,
+    assembler: Assembler,
+    /// What was found wrong while bytes were received, to be told in its turn.
+    violation: Option<Violation>,
+}
+
+impl Decoder {
+    pub(super) fn new(options: &Options) -> Self {
+        Decoder { input: Input::default(), assembler: Assembler::new(options), violation: None }
+    }
+
+    /// Whether a message has arrived in part. A control frame of which a part is here is none.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.assembler.is_within_message()
+            || self.input.rest().first().is_some_and(|&first| !begins_control(first))
+    }
+
+    /// Forgets everything that is not complete.
+    pub(super) fn clear(&mut self) {
+        self.input.clear();
+        self.assembler.clear();
+        self.violation = None;
+    }
+
+    pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) {
+        let mut taken = 0;
+        if self.assembler.has_open_frame() && self.input.rest().is_empty() {
+            match self.assembler.receive(buffer) {
+                Ok(count) => taken = count,
+                Err(violation) => return self.violation = Some(violation),
+            }
+        }
+        self.input.receive(buffer, taken);
+    }
+
+    pub(super) fn reclaim(&mut self, buffer: &mut Vec<u8>) {
+        self.input.reclaim(buffer);
+    }
+
+    pub(super) fn direct_buffer(&mut self) -> Option<impl BufMut + '_> {
+        if self.input.rest().is_empty() { self.assembler.direct() } else { None }
+    }
+
+    pub(super) fn receive_direct(&mut self, count: usize) {
+        self.violation = self.assembler.received(count).err();
+    }
+
+    /// The next event if it is the common one: a short, unfragmented, valid message.
+    #[inline]
+    pub(super) fn poll_short_message(&mut self) -> Option<Message> {
+        if self.assembler.is_within_message() || self.violation.is_some() {
+            return None;
+        }
+        let (opcode, payload) = self.input.short_message(self.assembler.message_limit())?;
+        match self.assembler.whole(opcode, payload) {
+            Ok(message) => Some(message),
+            Err(violation) => {
+                self.violation = Some(violation);
+                None
+            }
+        }
+    }
+
+    /// The next event, or `None` if the rest has to arrive first.
+    pub(super) fn poll_event(&mut self) -> Result<Option<Event>, Violation> {
+        if let Some(violation) = self.violation.take() {
+            return Err(violation);
+        }
+        loop {
+            if self.assembler.has_open_frame() {
+                let taken = self.assembler.receive(self.input.rest())?;
+                self.input.advance(taken);
+                if self.assembler.missing() > 0 {
+                    return Ok(None);
+                }
+                if let Some(message) = self.assembler.close_frame()? {
+                    return Ok(Some(Event::Message(message)));
+                }
+            }
+            let Some((header, size)) = parse_header(self.input.rest())? else { return Ok(None) };
+            if header.opcode.is_control() {
+                return self.control(&header, size);
+            }
+            let length = self.assembler.admit(&header)?;
+            self.input.advance(size);
+            if header.fin && header.opcode != Opcode::Continuation && self.input.rest().len() >= length {
+                let payload = self.input.take(length, header.mask);
+                return Ok(Some(Event::Message(self.assembler.whole(header.opcode, payload)?)));
+            }
+            self.assembler.open(&header, length);
+        }
+    }
+
+    /// A control frame, which is handled at once, also between the fragments of a message (SPEC F2).
+    fn control(&mut self, header: &Header, size: usize) -> Result<Option<Event>, Violation> {
+        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+        if self.input.rest().len() - size < length {
+            return Ok(None);
+        }
+        self.input.advance(size);
+        let payload = Bytes::copy_from_slice(self.input.take(length, header.mask));
+        Ok(Some(match header.opcode {
+            Opcode::Ping => Event::Control(Control::Ping(ControlPayload::received(payload))),
+            Opcode::Pong => Event::Control(Control::Pong(ControlPayload::received(payload))),
+            _ => Event::Close(parse_close(&payload)?),
+        }))
+    }
+}

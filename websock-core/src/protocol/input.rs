@@ -1,0 +1,96 @@
+//! The bytes that have arrived and are not decoded yet.
+//!
+//! They lie in the buffer into which the driver read them. The driver wants that buffer back before it waits, since
+//! all its connections share it; what is left then, mostly nothing, gets a place of its own (SPEC B8).
+
+use super::header::Opcode;
+use super::mask::unmask;
+
+/// Bytes to decode, and how far they are decoded.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    bytes: Vec<u8>,
+    at: usize,
+    /// Whether `bytes` is the driver's buffer.
+    lent: bool,
+}
+
+impl Input {
+    /// What is not decoded yet.
+    #[inline]
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// The first `count` bytes are decoded.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.at += count;
+    }
+
+    /// Takes what was read, with the buffer where that saves a copy.
+    pub(super) fn receive(&mut self, buffer: &mut Vec<u8>, from: usize) {
+        if self.rest().is_empty() {
+            self.bytes = std::mem::take(buffer);
+            self.at = from;
+            self.lent = true;
+        } else {
+            self.keep_rest(buffer.len());
+            self.bytes.extend_from_slice(&buffer[from..]);
+        }
+    }
+
+    /// Gives the driver its buffer back.
+    pub(super) fn reclaim(&mut self, buffer: &mut Vec<u8>) {
+        if self.lent {
+            let rest = self.rest().to_vec();
+            *buffer = std::mem::replace(&mut self.bytes, rest);
+            self.at = 0;
+            self.lent = false;
+        } else if self.rest().is_empty() {
+            *self = Input::default();
+        }
+    }
+
+    /// Drops what is decoded, and makes room for so many bytes behind the rest.
+    fn keep_rest(&mut self, more: usize) {
+        if self.at > 0 {
+            self.bytes.drain(..self.at);
+            self.at = 0;
+        }
+        self.bytes.reserve_exact(more);
+    }
+
+    /// Drops everything but the driver's buffer.
+    pub(super) fn clear(&mut self) {
+        self.at = self.bytes.len();
+    }
+
+    /// The next frame, if it is the common one: an unfragmented message of at most `limit` and 125 bytes, here whole.
+    /// Gives its unmasked payload. Everything else is left to the general way.
+    #[inline]
+    pub(super) fn short_message(&mut self, limit: usize) -> Option<(Opcode, &[u8])> {
+        let [first, second, m0, m1, m2, m3, payload @ ..] = &mut self.bytes[self.at..] else { return None };
+        let opcode = match *first {
+            0x81 => Opcode::Text,
+            0x82 => Opcode::Binary,
+            _ => return None,
+        };
+        let length = usize::from(second.checked_sub(0x80)?);
+        if length > 125 || length > limit || length > payload.len() {
+            return None;
+        }
+        let payload = &mut payload[..length];
+        unmask(payload, [*m0, *m1, *m2, *m3]);
+        self.at += 6 + length;
+        Some((opcode, payload))
+    }
+
+    /// The next `count` bytes, unmasked, which must be here. They count as decoded.
+    #[inline]
+    pub(super) fn take(&mut self, count: usize, mask: [u8; 4]) -> &[u8] {
+        let payload = &mut self.bytes[self.at..self.at + count];
+        unmask(payload, mask);
+        self.at += count;
+        payload
+    }
+}

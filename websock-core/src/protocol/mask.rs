@@ -1,0 +1,57 @@
+//! The masking of client frames (RFC 6455 §5.3).
+
+/// Removes the mask from `payload`, in place.
+///
+/// `mask` is the masking key as it applies to the first byte of `payload`: for a later part of a frame's payload it
+/// has to be rotated first, see [`rotated`].
+#[inline]
+pub(crate) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let wide = u64::from(u32::from_ne_bytes(mask));
+    let wide = wide << 32 | wide;
+    let (words, rest) = payload.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    let (halves, rest) = rest.as_chunks_mut::<4>();
+    for half in halves {
+        *half = (u32::from_ne_bytes(*half) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(mask) {
+        *byte ^= key;
+    }
+}
+
+/// The masking key as it applies `consumed` bytes later.
+pub(crate) fn rotated(mut mask: [u8; 4], consumed: usize) -> [u8; 4] {
+    mask.rotate_left(consumed % 4);
+    mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hello_of_the_rfc() {
+        // RFC 6455 §5.7
+        let mut payload = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        unmask(&mut payload, [0x37, 0xfa, 0x21, 0x3d]);
+        assert_eq!(&payload, b"Hello");
+    }
+
+    #[test]
+    fn every_byte_is_unmasked_with_its_own_byte_of_the_key() {
+        let mask = [0x80, 0x01, 0xff, 0x42];
+        for len in 0..70 {
+            for start in 0..=len.min(9) {
+                let masked: Vec<u8> = (0..len).map(|i| i as u8).collect();
+                let expected: Vec<u8> = (0..len).map(|i| i as u8 ^ mask[i % 4]).collect();
+                let mut payload = masked.clone();
+                let (first, second) = payload.split_at_mut(start);
+                unmask(first, mask);
+                unmask(second, rotated(mask, start));
+                assert_eq!(payload, expected, "{len} in two parts at {start}");
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The engine: RFC 6455 without a socket, a runtime or a clock.
+//!
+//! Bytes and the time go in; events, bytes and a deadline come out. [`Protocol`] is all that a driver needs, and the
+//! driver of this crate uses nothing else. By direction:
+//!
+//! - **In from the world**: [`receive`](Protocol::receive), [`receive_direct`](Protocol::receive_direct) and
+//!   [`handle_timeout`](Protocol::handle_timeout).
+//! - **In from the application**: [`send`](Protocol::send), [`close`](Protocol::close).
+//! - **Out**: [`poll_event`](Protocol::poll_event), [`poll_transmit`](Protocol::poll_transmit) (answered by
+//!   [`transmitted`](Protocol::transmitted)) and [`poll_timeout`](Protocol::poll_timeout).
+//!
+//! A driver reads, gives the bytes to `receive`, takes events until there are none, sends what they lead to, writes
+//! what `poll_transmit` shows, and waits for bytes or for the deadline.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `header` | the frame header, both ways |
+//! | `mask` | masking |
+//! | `input` | the bytes that have arrived |
+//! | `decode` | from bytes to frames |
+//! | `assemble` | from frames to messages: fragments, limits, UTF-8 |
+//! | `encode` | what waits to be written |
+//! | `closing` | the closing handshake |
+//! | `liveness` | what silence means |
+//! | `error`, `event` | what comes out |
+
+mod assemble;
+mod closing;
+mod decode;
+mod encode;
+mod error;
+mod event;
+mod header;
+mod input;
+mod liveness;
+mod mask;
+mod traffic;
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use bytes::BufMut;
+
+use crate::close::{CloseFrame, Timeout};
+use crate::message::{Control, Frame, Message};
+use crate::options::Options;
+
+use closing::Closing;
+use decode::Decoder;
+use encode::Outgoing;
+use liveness::{Due, Liveness};
+
+pub use error::{ProtocolError, TooBig, Violation};
+pub use event::Event;
+pub use header::Opcode;
+pub(crate) use header::{encode_header, header_size};
+pub use traffic::{Count, Traffic};
+
+/// One WebSocket connection from the server's side, after the 101.
+///
+/// See the [module](self) for the order in which a driver calls it.
+#[derive(Debug)]
+pub struct Protocol {
+    decoder: Decoder,
+    outgoing: Outgoing,
+    closing: Closing,
+    liveness: Liveness,
+    received: Traffic,
+    sent: Traffic,
+}
+
+impl Protocol {
+    /// A connection whose 101 was sent at `now`.
+    pub fn new(options: &Options, now: Instant) -> Self {
+        Protocol {
+            decoder: Decoder::new(options),
+            outgoing: Outgoing::default(),
+            closing: Closing::default(),
+            liveness: Liveness::new(options, now),
+            received: Traffic::default(),
+            sent: Traffic::default(),
+        }
+    }
+
+    /// The bytes in `buffer` arrived at `now`; what they mean comes from [`poll_event`](Self::poll_event).
+    ///
+    /// The bytes may be cut anywhere (SPEC F7). After the peer's Close or a violation they are ignored (SPEC X7). The
+    /// buffer's memory may be taken, until [`reclaim`](Self::reclaim) gives it back.
+    pub fn receive(&mut self, buffer: &mut Vec<u8>, now: Instant) {
+        self.liveness.heard(now);
+        if self.closing.can_receive() {
+            self.decoder.receive(buffer);
+        }
+    }
+
+    /// Puts the memory that [`receive`](Self::receive) has taken back into `buffer`, so that it can serve another
+    /// connection; what it now holds is of no meaning. Bytes that are still to be decoded get a place of their own.
+    /// To be called before waiting for anything.
+    pub fn reclaim(&mut self, buffer: &mut Vec<u8>) {
+        self.decoder.reclaim(buffer);
+    }
+
+    /// Where the next bytes should be read to, if the rest of a large payload is known to be outstanding: then
+    /// nothing has to be copied. What was read there is announced by [`receive_direct`](Self::receive_direct).
+    ///
+    /// `None` means to read elsewhere and to call [`receive`](Self::receive). The room grows with what has arrived,
+    /// never with what a header claims (SPEC F6).
+    pub fn direct_buffer(&mut self) -> Option<impl BufMut + '_> {
+        self.decoder.direct_buffer()
+    }
+
+    /// The next `count` bytes arrived at `now`, in the room that [`direct_buffer`](Self::direct_buffer) gave.
+    pub fn receive_direct(&mut self, count: usize, now: Instant) {
+        self.liveness.heard(now);
+        self.decoder.receive_direct(count);
+    }
+
+    /// The next thing that arrived, in order, or `None` until more bytes come.
+    ///
+    /// The pong to a ping is queued before the ping is told (SPEC L5). Nothing follows a Close or a violation.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        match self.poll_message() {
+            Some(message) => Some(Event::Message(message)),
+            None => self.poll_any_event(),
+        }
+    }
+
+    /// The next event, if it is a message that is easily decoded. A short way that saves much of a small message's
+    /// cost; where it gives `None`, [`poll_event`](Self::poll_event) knows more.
+    #[inline]
+    pub fn poll_message(&mut self) -> Option<Message> {
+        let message = self.decoder.poll_short_message()?;
+        self.count(&message);
+        Some(message)
+    }
+
+    #[inline]
+    fn count(&mut self, message: &Message) {
+        self.liveness.message_ended();
+        self.received.count_message(message);
+    }
+
+    fn poll_any_event(&mut self) -> Option<Event> {
+        if !self.closing.can_receive() {
+            return None;
+        }
+        Some(match self.decoder.poll_event() {
+            Ok(Some(Event::Message(message))) => {
+                self.count(&message);
+                Event::Message(message)
+            }
+            Ok(Some(Event::Control(control))) => {
+                self.control(&control);
+                Event::Control(control)
+            }
+            Ok(Some(Event::Close(frame))) => {
+                self.received.close.add(frame.as_ref().map_or(0, |frame| 2 + frame.reason().len()));
+                self.stop_receiving();
+                Event::Close(frame)
+            }
+            Ok(Some(Event::Violation(violation))) | Err(violation) => {
+                self.stop_receiving();
+                Event::Violation(violation)
+            }
+            Ok(None) => {
+                if self.decoder.is_within_message() {
+                    self.liveness.message_goes_on();
+                }
+                return None;
+            }
+        })
+    }
+
+    fn control(&mut self, control: &Control) {
+        match control {
+            Control::Ping(payload) => {
+                self.received.ping.add(payload.len());
+                self.sent.pong.add(payload.len());
+                self.outgoing.push_control(Opcode::Pong, payload);
+            }
+            Control::Pong(payload) => self.received.pong.add(payload.len()),
+        }
+    }
+
+    fn stop_receiving(&mut self) {
+        self.closing.stop_receiving();
+        self.decoder.clear();
+    }
+
+    /// Queues a message. After [`close`](Self::close) it is dropped: nothing follows a Close frame (SPEC O6).
+    #[inline(always)]
+    pub fn send(&mut self, frame: Frame) {
+        if self.closing.can_send() {
+            self.sent.count_frame(&frame);
+            self.outgoing.push(frame);
+        }
+    }
+
+    /// Queues a Close frame behind all that was sent; `None` is an empty one. Nothing is received or sent after it,
+    /// and it is sent once (SPEC X2).
+    pub fn close(&mut self, frame: Option<&CloseFrame>) {
+        if !self.closing.send_close() {
+            return;
+        }
+        self.decoder.clear();
+        let mut payload = Vec::new();
+        if let Some(frame) = frame {
+            payload.extend_from_slice(&frame.code().get().to_be_bytes());
+            payload.extend_from_slice(frame.reason().as_bytes());
+        }
+        self.sent.close.add(payload.len());
+        self.outgoing.push_control(Opcode::Close, &payload);
+    }
+
+    /// How many bytes wait to be written.
+    #[inline]
+    pub fn unsent(&self) -> usize {
+        self.outgoing.unsent()
+    }
+
+    /// Fills `slices` with the bytes to write next, in order, and tells how many slices it filled.
+    pub fn poll_transmit<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.outgoing.slices(slices)
+    }
+
+    /// The first `count` unsent bytes were written.
+    ///
+    /// # Panics
+    /// If `count` is more than [`unsent`](Self::unsent).
+    pub fn transmitted(&mut self, count: usize) {
+        self.outgoing.sent(count);
+    }
+
+    /// Forgets what is not written, for a peer that can no longer be reached.
+    pub fn discard_unsent(&mut self) {
+        self.outgoing.clear();
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.liveness.deadline()
+    }
+
+    /// Time passed. Queues a ping that is due; gives the timeout that ends the connection, if one does.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
+        match self.liveness.due(now)? {
+            Due::Expired(timeout) => Some(timeout),
+            Due::Ping => {
+                if self.closing.can_send() {
+                    self.sent.ping.add(0);
+                    self.outgoing.push_control(Opcode::Ping, &[]);
+                }
+                None
+            }
+        }
+    }
+
+    /// From `now` on nothing is read: no timer runs (SPEC T1, T4).
+    pub fn pause(&mut self, now: Instant) {
+        self.liveness.pause(now);
+    }
+
+    /// Reading goes on at `now`.
+    pub fn resume(&mut self, now: Instant) {
+        self.liveness.resume(now);
+    }
+
+    /// What arrived so far.
+    pub fn received(&self) -> &Traffic {
+        &self.received
+    }
+
+    /// What was queued to be sent so far.
+    pub fn sent(&self) -> &Traffic {
+        &self.sent
+    }
+}
