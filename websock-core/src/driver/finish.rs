@@ -1,0 +1,163 @@
+//! The end of a connection: the Close frame, `terminate`, and a transport that is closed so that the peer can read
+//! everything (SPEC X1, X6).
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::drain::LAST_GRACE;
+use super::ending::{End, Wire};
+use super::mailbox::Receiver;
+use super::panic::{Panicked, catch_unwind};
+use super::serve::Driver;
+use super::timers::{Alarm, after, now};
+use super::transport::{Transport, reclaim};
+use crate::close::{CloseCode, CloseFrame};
+use crate::handler::WebSock;
+use crate::options::Options;
+use crate::protocol::Protocol;
+
+/// How much is discarded before others on the thread may go on (SPEC L10).
+const DISCARDED_PER_TURN: usize = 256 * 1024;
+
+/// What there is to tell of a connection that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Why, as `terminate` got it.
+    pub(super) reason: String,
+    /// The code of the Close frame that was sent; `None` if it was empty, or none was sent.
+    pub(super) code: Option<CloseCode>,
+}
+
+impl<T, I> Driver<T, I>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    I: Send + 'static,
+{
+    /// Ends the connection. A handler on which `terminate` is not to be called is not given (SPEC L7).
+    pub(super) async fn finish<H: WebSock<Info = I>>(&mut self, handler: Option<H>, end: End) -> Ended {
+        self.mailbox.close();
+        reclaim(&mut self.protocol);
+        let was_cut = matches!(end, End::Cut);
+        let (wire, reason) = end.settle();
+        let label = reason.to_string();
+        let code = match &wire {
+            Wire::Close(frame) => {
+                self.protocol.close(frame.as_ref());
+                frame.as_ref().map(CloseFrame::code)
+            }
+            Wire::Nothing => None,
+        };
+        let Driver { transport, protocol, mailbox, alarm, options, .. } = self;
+        // What panicked may have been the transport, and `terminate` is owed all the same (SPEC L7).
+        let flushed = catch_unwind(poll_fn(|cx| Poll::Ready(transport.write(protocol, cx)))).await;
+        if wire == Wire::Nothing || flushed.is_err() {
+            transport.close();
+        }
+        let terminate = async {
+            let called = catch_unwind(async move {
+                if let Some(handler) = handler {
+                    handler.terminate(reason).await;
+                }
+            });
+            let ended = match was_cut {
+                true => tokio::time::timeout(LAST_GRACE, called).await.ok(),
+                false => unless_cut(mailbox, called).await,
+            };
+            if let Some(Err(Panicked(panic))) = ended {
+                tracing::error!(panic, "terminate panicked");
+            }
+        };
+        let linger = async {
+            let mut farewell = Farewell { transport, protocol, alarm, options, peer_ended: false };
+            if let Some(Err(Panicked(panic))) = unless_cut(mailbox, catch_unwind(farewell.linger())).await {
+                tracing::error!(panic, "the transport panicked");
+            }
+            farewell.transport.close();
+        };
+        both(terminate, linger).await;
+        Ended { reason: label, code }
+    }
+}
+
+/// What a closing connection still does on its transport.
+struct Farewell<'a, T> {
+    transport: &'a mut Transport<T>,
+    protocol: &'a mut Protocol,
+    alarm: &'a mut Alarm,
+    options: &'a Options,
+    /// Whether the peer has ended its side.
+    peer_ended: bool,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Farewell<'_, T> {
+    /// Writes the rest, shuts our side, and discards what still comes until the peer has read everything and ends
+    /// its side too, or time is up: a socket closed with unread bytes would be reset, and the reset would overtake
+    /// the Close frame (SPEC X6).
+    async fn linger(&mut self) {
+        poll_fn(|cx| self.poll_write_rest(cx)).await;
+        let deadline = after(now(), Some(self.options.get_close_timeout()));
+        poll_fn(|cx| {
+            if self.transport.broken().is_some() || self.alarm.poll(deadline, cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // If it fails there is nothing to shut, and nothing to read either.
+            let _ = ready!(self.transport.poll_shutdown(cx));
+            self.poll_peer_ended(cx)
+        })
+        .await;
+    }
+
+    /// Ready when everything is written, or nothing more can be. The peer may have to be read from first.
+    fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.transport.write(self.protocol, cx);
+        if self.protocol.unsent() == 0 {
+            return Poll::Ready(());
+        }
+        let _ = self.poll_peer_ended(cx);
+        let deadline =
+            self.transport.stalled().and_then(|since| after(since, self.options.get_write_timeout()));
+        self.alarm.poll(deadline, cx).map(|()| self.transport.close())
+    }
+
+    /// Discards what the peer sends. Ready when it has ended its side.
+    fn poll_peer_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut discarded = 0;
+        while !self.peer_ended {
+            if discarded >= DISCARDED_PER_TURN {
+                // A task that just wakes itself comes before all those that yield.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+                return Poll::Pending;
+            }
+            match ready!(self.transport.poll_discard(cx)) {
+                Ok(count) if count > 0 => discarded += count,
+                Ok(_) | Err(_) => self.peer_ended = true,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Runs a future to its end, unless the server's shutdown has no time left for it (SPEC L11).
+async fn unless_cut<I, F: Future>(mailbox: &Receiver<I>, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => mailbox.poll_cut(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Runs both futures to their ends, side by side.
+async fn both(first: impl Future<Output = ()>, second: impl Future<Output = ()>) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut first_done, mut second_done) = (false, false);
+    poll_fn(|cx| {
+        first_done = first_done || first.as_mut().poll(cx).is_ready();
+        second_done = second_done || second.as_mut().poll(cx).is_ready();
+        if first_done && second_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}

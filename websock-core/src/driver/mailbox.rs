@@ -1,0 +1,373 @@
+//! The mailbox: how other tasks reach a connection (SPEC B1, B2, B6, B7).
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use super::drain::{Drain, Membership, Target};
+use crate::close::{CloseCode, CloseFrame};
+use crate::text::Text;
+
+/// Sends messages to one connection, whose [`handle_info`](crate::WebSock::handle_info) gets them in order.
+///
+/// Cheap to clone. It does not keep the connection alive and may outlive it: then its messages come back. What is
+/// sent while `init` runs is delivered after it.
+///
+/// # Which way to send
+///
+/// [`send`](Self::send) waits for room, so it fits a task that works for this one connection. A broadcast must not
+/// wait for its slowest listener: it uses [`try_send`](Self::try_send), and decides what [`TrySendError::Full`]
+/// means. Either the message is left out for that one (a price that the next one replaces), or the connection is
+/// closed with [`close`](Self::close), so that the peer reconnects and starts from a fresh state (a chat).
+pub struct Mailbox<I> {
+    shared: Arc<Shared<I>>,
+}
+
+/// The connection's end of its mailbox. Dropping it closes the mailbox.
+pub(super) struct Receiver<I> {
+    shared: Arc<Shared<I>>,
+}
+
+struct Shared<I> {
+    /// One permit for each message that there is room for.
+    room: Semaphore,
+    /// Whether there is a message, and whether a close was asked for: spares the driver the lock.
+    has_messages: AtomicBool,
+    has_close: AtomicBool,
+    state: Mutex<State<I>>,
+}
+
+struct State<I> {
+    queue: VecDeque<I>,
+    close: Option<CloseRequest>,
+    cut: bool,
+    closed: bool,
+    driver: Option<Waker>,
+}
+
+/// Why a connection is to close, other than by its handler or its peer.
+#[derive(Clone, Debug)]
+pub(super) enum CloseRequest {
+    /// Somebody asked for it by the mailbox (SPEC B7).
+    Stop(CloseFrame),
+    /// The server goes down (SPEC S2).
+    Shutdown(CloseFrame),
+}
+
+/// [`Mailbox::send`] failed; the message comes back.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError<I> {
+    /// The connection has ended.
+    #[error("the connection has ended")]
+    Closed(I),
+    /// A callback of this very connection sent to its own mailbox, which is full: it would wait for itself for ever
+    /// (SPEC B6).
+    #[error("a callback cannot wait for room in the full mailbox of its own connection")]
+    OwnMailboxFull(I),
+}
+
+/// [`Mailbox::try_send`] failed; the message comes back.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TrySendError<I> {
+    /// The mailbox is full: the handler, or its peer, is slower than those who send.
+    #[error("the connection's mailbox is full")]
+    Full(I),
+    /// The connection has ended.
+    #[error("the connection has ended")]
+    Closed(I),
+}
+
+/// Makes a connection's mailbox.
+pub(super) fn mailbox<I>(capacity: usize) -> (Mailbox<I>, Receiver<I>) {
+    let shared = Arc::new(Shared {
+        room: Semaphore::new(capacity.min(Semaphore::MAX_PERMITS)),
+        has_messages: AtomicBool::new(false),
+        has_close: AtomicBool::new(false),
+        state: Mutex::new(State {
+            queue: VecDeque::new(),
+            close: None,
+            cut: false,
+            closed: false,
+            driver: None,
+        }),
+    });
+    (Mailbox { shared: shared.clone() }, Receiver { shared })
+}
+
+impl<I> Mailbox<I> {
+    /// Sends a message, and waits for room while the mailbox is full.
+    ///
+    /// If the future is dropped before it is done, the message is dropped with it.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if the connection has ended or ends meanwhile; [`SendError::OwnMailboxFull`] if it is
+    /// full and the caller is a callback of this very connection.
+    pub async fn send(&self, info: I) -> Result<(), SendError<I>> {
+        let permit = match self.shared.room.try_acquire() {
+            Err(TryAcquireError::NoPermits) if self.shared.is_running_callback() => {
+                return Err(SendError::OwnMailboxFull(info));
+            }
+            Err(TryAcquireError::NoPermits) => self.shared.room.acquire().await.ok(),
+            permit => permit.ok(),
+        };
+        let Some(permit) = permit else { return Err(SendError::Closed(info)) };
+        permit.forget();
+        self.shared.deliver(info).map_err(SendError::Closed)
+    }
+
+    /// Sends a message if there is room for it now.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`] if there is no room, [`TrySendError::Closed`] if the connection has ended.
+    pub fn try_send(&self, info: I) -> Result<(), TrySendError<I>> {
+        match self.shared.room.try_acquire() {
+            Ok(permit) => permit.forget(),
+            Err(TryAcquireError::NoPermits) => return Err(TrySendError::Full(info)),
+            Err(TryAcquireError::Closed) => return Err(TrySendError::Closed(info)),
+        }
+        self.shared.deliver(info).map_err(TrySendError::Closed)
+    }
+
+    /// Closes the connection with this code and text, as the outcome `stop` with a close would (SPEC B7, O5). It
+    /// works when the mailbox is full, and takes effect after the callback that is running; messages that wait are
+    /// dropped.
+    ///
+    /// Tells whether this call is the one that counts: the first does, unless the connection has ended already.
+    pub fn close(&self, code: CloseCode, reason: impl Into<Text>) -> bool {
+        self.shared.request_close(CloseRequest::Stop(CloseFrame::new(code, reason)))
+    }
+
+    /// Whether the connection has ended, so that nothing can be sent to it.
+    pub fn is_closed(&self) -> bool {
+        self.shared.room.is_closed()
+    }
+}
+
+impl<I> Mailbox<I> {
+    /// Runs `future` as callbacks of this mailbox's connection, so that the mailbox knows its own (SPEC B6).
+    pub(super) async fn scope<F: Future>(&self, future: F) -> F::Output {
+        struct Restore(usize);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                RUNNING.set(self.0);
+            }
+        }
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let _restore = Restore(RUNNING.replace(self.shared.id()));
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+impl<I> Shared<I> {
+    /// The state; a panic elsewhere cannot leave it half changed.
+    fn lock(&self) -> MutexGuard<'_, State<I>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message, whose permit was taken, in the queue.
+    fn deliver(&self, info: I) -> Result<(), I> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(info);
+        }
+        state.queue.push_back(info);
+        self.has_messages.store(true, Ordering::Release);
+        wake_driver(state);
+        Ok(())
+    }
+
+    /// Asks the driver to close the connection, if nobody has done so before.
+    fn request_close(&self, request: CloseRequest) -> bool {
+        let mut state = self.lock();
+        if state.closed || state.close.is_some() {
+            return false;
+        }
+        state.close = Some(request);
+        self.has_close.store(true, Ordering::Release);
+        wake_driver(state);
+        true
+    }
+
+    /// What stands for this mailbox in [`RUNNING`].
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Whether the code that runs on this thread runs in a callback of this mailbox's connection.
+    fn is_running_callback(&self) -> bool {
+        RUNNING.get() == self.id()
+    }
+}
+
+/// Wakes the driver, if it waits, after the lock is released.
+fn wake_driver<I>(mut state: MutexGuard<'_, State<I>>) {
+    let driver = state.driver.take();
+    drop(state);
+    if let Some(driver) = driver {
+        driver.wake();
+    }
+}
+
+thread_local! {
+    /// The mailbox of the connection whose callbacks this thread is running; 0 if it runs none.
+    static RUNNING: Cell<usize> = const { Cell::new(0) };
+}
+
+impl<I> Receiver<I> {
+    /// Counts the connection in a drain.
+    pub(super) fn join(&self, drain: &Drain) -> Membership
+    where
+        I: Send + 'static,
+    {
+        drain.join(self.shared.clone())
+    }
+
+    /// The next message.
+    pub(super) fn pop(&mut self) -> Option<I> {
+        if !self.shared.has_messages.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.shared.lock();
+        let info = state.queue.pop_front();
+        if state.queue.is_empty() {
+            state.queue = VecDeque::new();
+            self.shared.has_messages.store(false, Ordering::Release);
+        }
+        drop(state);
+        if info.is_some() {
+            self.shared.room.add_permits(1);
+        }
+        info
+    }
+
+    /// Whether somebody asked for a close.
+    #[inline]
+    pub(super) fn is_close_requested(&self) -> bool {
+        self.shared.has_close.load(Ordering::Acquire)
+    }
+
+    /// The close that somebody asked for, if one did.
+    pub(super) fn close_requested(&self) -> Option<CloseRequest> {
+        self.shared.lock().close.clone()
+    }
+
+    /// Ready when there is a message or a close was asked for.
+    pub(super) fn poll_news(&self, cx: &Context<'_>) -> Poll<()> {
+        self.poll(cx, |state| state.close.is_some() || !state.queue.is_empty())
+    }
+
+    /// Ready when a close was asked for.
+    pub(super) fn poll_close_requested(&self, cx: &Context<'_>) -> Poll<()> {
+        self.poll(cx, |state| state.close.is_some())
+    }
+
+    /// Ready when the connection is to end at once.
+    pub(super) fn poll_cut(&self, cx: &Context<'_>) -> Poll<()> {
+        self.poll(cx, |state| state.cut)
+    }
+
+    fn poll(&self, cx: &Context<'_>, ready: impl FnOnce(&State<I>) -> bool) -> Poll<()> {
+        let mut state = self.shared.lock();
+        if ready(&state) {
+            return Poll::Ready(());
+        }
+        match &mut state.driver {
+            Some(driver) => driver.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Takes no more messages, and drops those that wait.
+    pub(super) fn close(&mut self) {
+        self.shared.room.close();
+        let mut state = self.shared.lock();
+        state.closed = true;
+        state.driver = None;
+        let waiting = std::mem::take(&mut state.queue);
+        drop(state);
+        drop(waiting);
+    }
+}
+
+impl<I: Send> Target for Shared<I> {
+    fn shut_down(&self, frame: CloseFrame) {
+        self.request_close(CloseRequest::Shutdown(frame));
+    }
+
+    fn cut(&self) {
+        let mut state = self.lock();
+        state.cut = true;
+        wake_driver(state);
+    }
+}
+
+impl<I> Drop for Receiver<I> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<I> Clone for Mailbox<I> {
+    fn clone(&self) -> Self {
+        Mailbox { shared: self.shared.clone() }
+    }
+}
+
+impl<I> fmt::Debug for Mailbox<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl<I> fmt::Debug for Receiver<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
+
+impl<I> fmt::Debug for SendError<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Closed(_) => "Closed(..)",
+            SendError::OwnMailboxFull(_) => "OwnMailboxFull(..)",
+        })
+    }
+}
+
+impl<I> fmt::Debug for TrySendError<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TrySendError::Full(_) => "Full(..)",
+            TrySendError::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+impl<I> SendError<I> {
+    /// The message that was not sent.
+    pub fn into_inner(self) -> I {
+        match self {
+            SendError::Closed(info) | SendError::OwnMailboxFull(info) => info,
+        }
+    }
+}
+
+impl<I> TrySendError<I> {
+    /// The message that was not sent.
+    pub fn into_inner(self) -> I {
+        match self {
+            TrySendError::Full(info) | TrySendError::Closed(info) => info,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The driver: runs a handler on a transport, with the engine between them.
+//!
+//! One task for each connection, and one loop in it: what was read is handled, what was pushed is written, and only
+//! when there is nothing left to do the task waits.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `serve` | the loop: from events to callbacks to outcomes |
+//! | `ending` | the closing table: from an end to the wire and to `terminate` |
+//! | `finish` | the Close frame, `terminate`, the lingering close |
+//! | `transport` | reading and writing |
+//! | `drain` | closes all connections before the server goes down |
+//! | `mailbox` | how other tasks reach the connection |
+//! | `timers` | the one timer |
+//! | `panic` | what a panic ends, and what not |
+
+mod drain;
+mod ending;
+mod finish;
+mod mailbox;
+mod panic;
+mod serve;
+mod timers;
+mod transport;
+
+use std::fmt;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Instrument;
+
+use crate::handler::WebSock;
+use crate::upgrade::{Accepted, Subprotocol};
+
+use drain::Membership;
+use ending::End;
+use finish::Ended;
+use mailbox::Receiver;
+use panic::{Panicked, catch_unwind};
+use serve::Driver;
+
+pub use drain::{Drain, Drained, Shutdown};
+pub use mailbox::{Mailbox, SendError, TrySendError};
+
+/// What a handler gets in [`init`](crate::WebSock::init): its connection as seen from inside.
+#[derive(Debug)]
+pub struct Socket<I> {
+    mailbox: Mailbox<I>,
+    subprotocol: Option<Subprotocol>,
+}
+
+impl<I> Socket<I> {
+    /// The mailbox through which other tasks reach this connection. Clone it to give it away.
+    pub fn mailbox(&self) -> &Mailbox<I> {
+        &self.mailbox
+    }
+
+    /// The subprotocol that was agreed on (SPEC U4).
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_ref().map(Subprotocol::as_str)
+    }
+}
+
+impl<I> Clone for Socket<I> {
+    fn clone(&self) -> Self {
+        Socket { mailbox: self.mailbox.clone(), subprotocol: self.subprotocol.clone() }
+    }
+}
+
+/// An accepted upgrade, from the moment of its 101: a handler that waits for its transport.
+///
+/// For the authors of adapters. Once the server hands over the transport, [`run`](Self::run) serves it to its end; if
+/// the server fails to, [`fail`](Self::fail) says so. Dropped, it drops the handler, on which nothing was called.
+#[must_use = "an accepted upgrade has to be run"]
+pub struct Connection<H: WebSock> {
+    handler: H,
+    accepted: Accepted,
+    mailbox: Mailbox<H::Info>,
+    receiver: Receiver<H::Info>,
+    /// Dropped last, so that the drain waits for all of the connection.
+    membership: Option<Membership>,
+}
+
+impl Accepted {
+    /// The connection that `handler` will serve. From here on a [`Drain`] counts it (SPEC S1).
+    pub fn connection<H: WebSock>(self, handler: H) -> Connection<H> {
+        let (mailbox, receiver) = mailbox::mailbox(self.options.get_mailbox_capacity());
+        let membership = self.options.get_drain().map(|drain| receiver.join(drain));
+        Connection { handler, accepted: self, mailbox, receiver, membership }
+    }
+}
+
+impl<H: WebSock> fmt::Debug for Connection<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("accepted", &self.accepted).finish_non_exhaustive()
+    }
+}
+
+impl<H: WebSock> Connection<H> {
+    /// Serves the connection to its end: `init`, any number of callbacks, `terminate`, and the closing of the
+    /// transport. `received` are bytes that came with the request (SPEC F7).
+    ///
+    /// It must run in a task of its own, as [`Mailbox::send`] takes what runs in the same task for a callback. The
+    /// task is a connection: while it is not polled, nothing is answered; when it is dropped, the handler is dropped
+    /// without `terminate`.
+    ///
+    /// # Panics
+    /// Where there is no tokio runtime with its timer enabled. A panic of the handler is caught.
+    pub async fn run<T>(self, transport: T, received: Bytes)
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Connection { mut handler, accepted, mailbox, receiver, membership } = self;
+        let span = tracing::info_span!(
+            "websocket",
+            handler = std::any::type_name::<H>(),
+            subprotocol = accepted.subprotocol().map(Subprotocol::as_str),
+            compression = false,
+        );
+        let serve = async move {
+            let socket = Socket { mailbox: mailbox.clone(), subprotocol: accepted.subprotocol };
+            let mut driver = Driver::new(transport, &received, receiver, accepted.options);
+            drop(received);
+            let end = match catch_unwind(mailbox.scope(driver.serve(&mut handler, socket))).await {
+                Ok(Err(end)) => *end,
+                Err(Panicked(panic)) => {
+                    tracing::error!(panic, "a callback panicked");
+                    End::Panic
+                }
+            };
+            drop(mailbox);
+            let handler = driver.owes_terminate(&end).then_some(handler);
+            let ended = driver.finish(handler, end).await;
+            report(&ended, &driver);
+            drop(driver);
+            drop(membership);
+        };
+        serve.instrument(span).await;
+    }
+
+    /// The server did not hand over the transport (SPEC L12): says so in one `error` event, with what might help,
+    /// and drops the handler, on which nothing was called.
+    pub fn fail(self, cause: impl fmt::Display, remedy: &str) {
+        tracing::error!(
+            handler = std::any::type_name::<H>(),
+            %cause,
+            remedy,
+            "an accepted upgrade came to nothing"
+        );
+    }
+}
+
+/// The one event that tells how a connection ended (SPEC E3).
+fn report<T, I>(ended: &Ended, driver: &Driver<T, I>) {
+    let (received, sent) = (driver.protocol.received(), driver.protocol.sent());
+    tracing::info!(
+        reason = ended.reason,
+        code = ended.code.map(u16::from),
+        received.text = received.text.messages,
+        received.text_bytes = received.text.bytes,
+        received.binary = received.binary.messages,
+        received.binary_bytes = received.binary.bytes,
+        received.ping = received.ping.messages,
+        received.ping_bytes = received.ping.bytes,
+        received.pong = received.pong.messages,
+        received.pong_bytes = received.pong.bytes,
+        received.close = received.close.messages,
+        received.close_bytes = received.close.bytes,
+        sent.text = sent.text.messages,
+        sent.text_bytes = sent.text.bytes,
+        sent.binary = sent.binary.messages,
+        sent.binary_bytes = sent.binary.bytes,
+        sent.ping = sent.ping.messages,
+        sent.ping_bytes = sent.ping.bytes,
+        sent.pong = sent.pong.messages,
+        sent.pong_bytes = sent.pong.bytes,
+        sent.close = sent.close.messages,
+        sent.close_bytes = sent.close.bytes,
+        "websocket closed"
+    );
+}

@@ -1,0 +1,34 @@
+//! A panic in a callback ends its own connection and nothing else (SPEC E1).
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
+
+/// A future panicked; what the panic said, for the log.
+#[derive(Debug)]
+pub(super) struct Panicked(pub(super) String);
+
+/// Runs a future to its end or to its panic.
+///
+/// What the future borrowed is seen again after a panic, so it must be sound then: the driver's own state changes
+/// only between callbacks.
+pub(super) async fn catch_unwind<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(payload) => Poll::Ready(Err(Panicked(message(payload)))),
+    })
+    .await
+}
+
+fn message(payload: Box<dyn Any + Send>) -> String {
+    match payload.downcast::<String>() {
+        Ok(message) => *message,
+        Err(payload) => {
+            payload.downcast_ref::<&str>().copied().unwrap_or("a value that is no text").to_owned()
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The loop: what the driver does between `init` and the end of a connection.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Socket;
+use super::ending::End;
+use super::mailbox::{CloseRequest, Receiver};
+use super::timers::{Alarm, after, earliest, now};
+use super::transport::{Broken, Received, Transport, reclaim};
+use crate::close::Timeout;
+use crate::handler::WebSock;
+use crate::options::Options;
+use crate::outcome::{FrameList, HandleResult, Outcome};
+use crate::protocol::{Event, Protocol};
+
+/// How many callbacks one source gets before the others are looked at, and half of what a turn has (SPEC L10).
+const CALLBACKS_IN_A_ROW: usize = 64;
+
+/// What a connection may do before it lets others on its thread go on (SPEC L10).
+const CALLBACKS_PER_TURN: usize = 128;
+const BYTES_PER_TURN: usize = 256 * 1024;
+
+/// A connection while its handler runs on its transport.
+#[derive(Debug)]
+pub(super) struct Driver<T, I> {
+    pub(super) transport: Transport<T>,
+    pub(super) protocol: Protocol,
+    pub(super) mailbox: Receiver<I>,
+    pub(super) alarm: Alarm,
+    pub(super) options: Options,
+    high_water: usize,
+    phase: Phase,
+    /// When the bytes came that were read last, until the timers have judged what came of them.
+    heard: Option<Instant>,
+    turn: Turn,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    BeforeInit,
+    Init,
+    AfterInit,
+}
+
+/// What a connection has done since it last let others go on.
+#[derive(Debug, Default)]
+struct Turn {
+    callbacks: usize,
+    read: usize,
+    written: usize,
+}
+
+impl Turn {
+    fn callbacks_left(&self) -> usize {
+        CALLBACKS_PER_TURN.saturating_sub(self.callbacks)
+    }
+
+    fn is_spent(&self) -> bool {
+        self.callbacks_left() == 0 || self.read.max(self.written) >= BYTES_PER_TURN
+    }
+}
+
+impl<T, I> Driver<T, I>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    I: Send + 'static,
+{
+    /// A connection whose 101 was just sent, and the bytes that came with its request (SPEC F7).
+    pub(super) fn new(io: T, received: &[u8], mailbox: Receiver<I>, options: Options) -> Self {
+        let now = now();
+        let mut protocol = Protocol::new(&options, now);
+        if !received.is_empty() {
+            protocol.receive(&mut received.to_vec(), now);
+        }
+        Driver {
+            transport: Transport::new(io),
+            protocol,
+            mailbox,
+            alarm: Alarm::default(),
+            high_water: options.get_write_high_water(),
+            options,
+            phase: Phase::BeforeInit,
+            heard: None,
+            turn: Turn::default(),
+        }
+    }
+
+    /// Runs the handler's callbacks until something ends the connection.
+    pub(super) async fn serve<H: WebSock<Info = I>>(
+        &mut self,
+        handler: &mut H,
+        socket: Socket<I>,
+    ) -> Result<Infallible, Box<End>> {
+        self.check_close_requested()?;
+        self.phase = Phase::Init;
+        self.call(pin!(handler.init(socket))).await?;
+        self.phase = Phase::AfterInit;
+        loop {
+            let more_events = self.handle_events(handler).await?;
+            self.handle_infos(handler).await?;
+            self.wait(more_events).await?;
+            if self.turn.is_spent() {
+                self.turn = Turn::default();
+                reclaim(&mut self.protocol);
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Whether `terminate` is to be called for this end: if `init` was entered, unless it did not come to its own end
+    /// (SPEC L7).
+    pub(super) fn owes_terminate(&self, end: &End) -> bool {
+        match self.phase {
+            Phase::BeforeInit => false,
+            Phase::Init => !matches!(end, End::Panic | End::Cut),
+            Phase::AfterInit => true,
+        }
+    }
+
+    /// Handles what has arrived, and tells whether it stopped before the last of it to let others in.
+    async fn handle_events<H: WebSock<Info = I>>(&mut self, handler: &mut H) -> Result<bool, Box<End>> {
+        for _ in 0..CALLBACKS_IN_A_ROW.min(self.turn.callbacks_left()) {
+            if self.must_pause() {
+                self.pause().await?;
+            }
+            if let Some(message) = self.protocol.poll_message() {
+                self.call(pin!(handler.handle_in(message))).await?;
+                continue;
+            }
+            match self.protocol.poll_event() {
+                Some(Event::Message(message)) => self.call(pin!(handler.handle_in(message))).await?,
+                Some(Event::Control(control)) => self.call(pin!(handler.handle_control(control))).await?,
+                Some(Event::Close(frame)) => return Err(End::Remote(frame).into()),
+                Some(Event::Violation(violation)) => return Err(End::Violation(violation).into()),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Handles what other tasks sent.
+    async fn handle_infos<H: WebSock<Info = I>>(&mut self, handler: &mut H) -> Result<(), Box<End>> {
+        for _ in 0..CALLBACKS_IN_A_ROW.min(self.turn.callbacks_left()) {
+            if self.must_pause() {
+                self.pause().await?;
+            }
+            let Some(info) = self.mailbox.pop() else { break };
+            self.call(pin!(handler.handle_info(info))).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a callback and does what it answers. One that is ready at once costs nothing but its own work.
+    #[inline(always)]
+    fn call<'a>(
+        &'a mut self,
+        mut callback: Pin<&'a mut impl Future<Output = HandleResult>>,
+    ) -> impl Future<Output = Result<(), Box<End>>> {
+        self.turn.callbacks += 1;
+        let mut waiting_since = None;
+        poll_fn(move |cx| match callback.as_mut().poll(cx) {
+            Poll::Ready(result) => {
+                if waiting_since.is_some() {
+                    self.protocol.resume(now());
+                }
+                Poll::Ready(self.apply(result))
+            }
+            Poll::Pending => self.poll_during_callback(&mut waiting_since, cx).map(Err),
+        })
+    }
+
+    /// Writes while a callback is pending (SPEC O11), and ends it if it takes too long (SPEC L11). Nothing is read
+    /// meanwhile (SPEC B4), so the peer's silence does not count (SPEC T4).
+    fn poll_during_callback(&mut self, since: &mut Option<Instant>, cx: &mut Context<'_>) -> Poll<Box<End>> {
+        let since = *since.get_or_insert_with(now);
+        self.protocol.pause(since);
+        reclaim(&mut self.protocol);
+        self.turn = Turn::default();
+        self.write(cx);
+        if self.mailbox.poll_cut(cx).is_ready() {
+            return Poll::Ready(End::Cut.into());
+        }
+        loop {
+            let callback = after(since, self.options.get_callback_timeout());
+            let write = self.write_deadline();
+            ready!(self.alarm.poll(earliest(callback, write), cx));
+            if has_passed(callback) {
+                return Poll::Ready(End::Timeout(Timeout::Callback).into());
+            }
+            self.transport.give_up(Broken::TimedOut);
+        }
+    }
+
+    /// What a callback answers is done here, and nowhere else (SPEC O).
+    #[inline(always)]
+    fn apply(&mut self, result: HandleResult) -> Result<(), Box<End>> {
+        let Outcome { frames, ending } = match result {
+            Ok(outcome) => outcome,
+            Err(error) => return Err(End::Fail(error, None).into()),
+        };
+        match frames.0 {
+            FrameList::None => {}
+            FrameList::One(frame) => self.protocol.send(frame),
+            FrameList::Many(frames) => frames.into_iter().for_each(|frame| self.protocol.send(frame)),
+        }
+        match ending {
+            None => Ok(()),
+            Some(ending) => Err(Box::new(match ending.error {
+                Some(error) => End::Fail(error, ending.detail),
+                None => End::Stop(ending.detail),
+            })),
+        }
+    }
+
+    /// Whether there may be no further callback now: because the connection is to close (SPEC B7), or because the
+    /// peer has too much to read (SPEC B3), or was given up for it while a callback ran.
+    #[inline]
+    fn must_pause(&self) -> bool {
+        self.mailbox.is_close_requested()
+            || self.protocol.unsent() >= self.high_water
+            || self.transport.broken() == Some(Broken::TimedOut)
+    }
+
+    /// Ends the connection if it is to close, else waits until the peer has taken enough of what was pushed.
+    #[cold]
+    async fn pause(&mut self) -> Result<(), Box<End>> {
+        self.check_close_requested()?;
+        if self.transport.broken() == Some(Broken::TimedOut) {
+            return Err(End::Timeout(Timeout::Write).into());
+        }
+        let room = poll_fn(|cx| self.poll_room(cx)).await;
+        self.protocol.resume(now());
+        room
+    }
+
+    fn check_close_requested(&self) -> Result<(), Box<End>> {
+        Err(Box::new(match self.mailbox.close_requested() {
+            None => return Ok(()),
+            Some(CloseRequest::Stop(frame)) => End::Stop(Some(frame)),
+            Some(CloseRequest::Shutdown(frame)) => End::Shutdown(frame),
+        }))
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<End>>> {
+        self.write(cx);
+        if self.protocol.unsent() < self.high_water {
+            return Poll::Ready(Ok(()));
+        }
+        self.protocol.pause(now());
+        reclaim(&mut self.protocol);
+        if self.mailbox.poll_close_requested(cx).is_ready() {
+            return Poll::Ready(self.check_close_requested());
+        }
+        if self.alarm.poll(self.write_deadline(), cx).is_ready() {
+            return Poll::Ready(Err(End::Timeout(Timeout::Write).into()));
+        }
+        self.turn = Turn::default();
+        Poll::Pending
+    }
+
+    /// Waits until there is something to do. With `busy` there is already: then only writing goes on.
+    async fn wait(&mut self, busy: bool) -> Result<(), Box<End>> {
+        let mut gave_a_turn = false;
+        poll_fn(|cx| self.poll_wait(busy, &mut gave_a_turn, cx)).await
+    }
+
+    fn poll_wait(
+        &mut self,
+        busy: bool,
+        gave_a_turn: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Box<End>>> {
+        self.write(cx);
+        if has_passed(self.write_deadline()) {
+            return Poll::Ready(Err(End::Timeout(Timeout::Write).into()));
+        }
+        if busy || self.protocol.unsent() >= self.high_water {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(heard) = self.heard.take() {
+            self.check_peer(heard)?;
+        }
+        reclaim(&mut self.protocol);
+        match self.transport.poll_receive(&mut self.protocol, cx) {
+            Poll::Ready(Ok(Some(Received { count, at }))) => {
+                self.turn.read += count;
+                self.heard = Some(at);
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Disconnected.into())),
+            Poll::Pending => {}
+        }
+        if self.transport.broken().is_some() {
+            if std::mem::replace(gave_a_turn, true) {
+                return Poll::Ready(Err(End::Disconnected.into()));
+            }
+            // What arrived before the write failed may be known only after a turn of the runtime (SPEC X8).
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return Poll::Pending;
+        }
+        let deadline = earliest(self.protocol.poll_timeout(), self.write_deadline());
+        if self.alarm.poll(deadline, cx).is_ready() {
+            return Poll::Ready(self.check_peer(now()));
+        }
+        if self.mailbox.poll_news(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        self.turn = Turn::default();
+        Poll::Pending
+    }
+
+    /// Pings a silent peer, or gives it up (SPEC T1, T2, T6). Asked only when everything that was read is handled,
+    /// so that no slow handler is taken for a silent peer (SPEC T4).
+    fn check_peer(&mut self, now: Instant) -> Result<(), Box<End>> {
+        self.protocol.handle_timeout(now).map_or(Ok(()), |timeout| Err(End::Timeout(timeout).into()))
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        self.turn.written += self.transport.write(&mut self.protocol, cx);
+    }
+
+    /// When the peer will have taken nothing for too long.
+    pub(super) fn write_deadline(&self) -> Option<Instant> {
+        after(self.transport.stalled()?, self.options.get_write_timeout())
+    }
+}
+
+fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now())
+}

@@ -1,0 +1,183 @@
+//! Reading and writing: from the transport to the engine, and back.
+//!
+//! No connection owns a read buffer: all those on a thread share one (SPEC B8).
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+use super::timers::now;
+use crate::protocol::Protocol;
+
+/// The size of a thread's read buffer.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// How many pieces one write takes at most.
+const PIECES: usize = 16;
+
+thread_local! {
+    /// The read buffer of all the connections on this thread: each needs it only while it reads.
+    static SCRATCH: Cell<Vec<u8>> = Cell::default();
+}
+
+/// The transport, and how it stands with it.
+#[derive(Debug)]
+pub(super) struct Transport<T> {
+    /// `None` once it is closed.
+    io: Option<T>,
+    /// Since when the peer has taken nothing of what waits to be written.
+    stalled: Option<Instant>,
+    /// Whether something written may still lie in the transport's own buffer.
+    unflushed: bool,
+    /// Why nothing can be written any more, if so. What the peer sent before still counts (SPEC X8).
+    broken: Option<Broken>,
+}
+
+/// Why nothing can be written any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// A write failed, or the transport is closed.
+    Failed,
+    /// The peer took nothing for the write timeout.
+    TimedOut,
+}
+
+/// Bytes that were read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    pub(super) count: usize,
+    pub(super) at: Instant,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Transport<T> {
+    pub(super) fn new(io: T) -> Self {
+        Transport { io: Some(io), stalled: None, unflushed: false, broken: None }
+    }
+
+    /// Since when the peer has taken nothing of what waits to be written.
+    pub(super) fn stalled(&self) -> Option<Instant> {
+        self.stalled
+    }
+
+    /// Why nothing can be written any more, if so.
+    pub(super) fn broken(&self) -> Option<Broken> {
+        self.broken
+    }
+
+    /// Gives up writing.
+    pub(super) fn give_up(&mut self, why: Broken) {
+        self.broken = Some(why);
+        self.stalled = None;
+    }
+
+    /// Closes the transport.
+    pub(super) fn close(&mut self) {
+        self.io = None;
+        self.give_up(Broken::Failed);
+    }
+
+    fn pin(io: &mut Option<T>) -> io::Result<Pin<&mut T>> {
+        io.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Reads what is there, once, into the engine; `None` at the end of the stream.
+    #[inline]
+    pub(super) fn poll_receive(
+        &mut self,
+        protocol: &mut Protocol,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Received>>> {
+        let mut io = Self::pin(&mut self.io)?;
+        let received = |count| (count > 0).then(|| Received { count, at: now() });
+        let direct = protocol.direct_buffer().map(|mut buffer| poll_read_buf(io.as_mut(), cx, &mut buffer));
+        if let Some(read) = direct {
+            let received = received(ready!(read)?);
+            if let Some(Received { count, at }) = received {
+                protocol.receive_direct(count, at);
+            }
+            return Poll::Ready(Ok(received));
+        }
+        let mut buffer = scratch();
+        let received = poll_read_buf(io, cx, &mut buffer).map_ok(received);
+        if let Poll::Ready(Ok(Some(Received { at, .. }))) = received {
+            protocol.receive(&mut buffer, at);
+        }
+        SCRATCH.set(buffer);
+        received
+    }
+
+    /// Reads what is there, once, for nobody. Gives the number of bytes, 0 at the end.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Self::pin(&mut self.io)?;
+        let mut buffer = scratch();
+        let read = poll_read_buf(io, cx, &mut buffer);
+        SCRATCH.set(buffer);
+        read
+    }
+
+    /// Writes what waits, as far as the transport takes it, and gives the number of bytes. What can no longer be
+    /// written is forgotten.
+    pub(super) fn write(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> usize {
+        let before = protocol.unsent();
+        while self.broken.is_none() && protocol.unsent() > 0 {
+            match self.poll_write(protocol, cx) {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    protocol.transmitted(count);
+                    self.stalled = None;
+                    self.unflushed = true;
+                }
+                Poll::Ready(_) => self.give_up(Broken::Failed),
+                Poll::Pending => {
+                    self.stalled.get_or_insert_with(now);
+                    return before - protocol.unsent();
+                }
+            }
+        }
+        if self.broken.is_some() {
+            protocol.discard_unsent();
+        } else if self.unflushed {
+            match Self::pin(&mut self.io).map(|io| io.poll_flush(cx)) {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(Ok(()))) => self.unflushed = false,
+                Ok(Poll::Ready(Err(_))) | Err(_) => self.give_up(Broken::Failed),
+            }
+        }
+        before - protocol.unsent()
+    }
+
+    fn poll_write(&mut self, protocol: &Protocol, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Self::pin(&mut self.io)?;
+        let mut slices = [IoSlice::new(&[]); PIECES];
+        match protocol.poll_transmit(&mut slices) {
+            1 => io.poll_write(cx, &slices[0]),
+            count => io.poll_write_vectored(cx, &slices[..count]),
+        }
+    }
+
+    /// Ends our side of the transport, so that the peer reads everything and then the end (SPEC X6).
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::pin(&mut self.io)?.poll_shutdown(cx)
+    }
+}
+
+/// Takes the thread's read buffer back from the engine. No connection may keep it while it waits.
+#[inline]
+pub(super) fn reclaim(protocol: &mut Protocol) {
+    let mut buffer = SCRATCH.take();
+    protocol.reclaim(&mut buffer);
+    SCRATCH.set(buffer);
+}
+
+/// Takes the thread's read buffer: empty, and never zeroed.
+#[inline]
+fn scratch() -> Vec<u8> {
+    let mut buffer = SCRATCH.take();
+    buffer.clear();
+    buffer.reserve(READ_BUFFER);
+    buffer
+}
