@@ -1,0 +1,67 @@
+//! What the binaries have in common: their arguments, the log, and how they fail.
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+use websock_core::WebSock;
+
+use crate::servers::{App, Server};
+
+/// Where and on what to serve.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Serve {
+    /// The server to run on
+    #[arg(long, value_enum, default_value_t)]
+    pub server: Server,
+    /// The address to listen on
+    #[arg(long)]
+    pub addr: Option<SocketAddr>,
+    /// How many threads serve connections [default: one for each processor]
+    #[arg(long)]
+    pub workers: Option<NonZeroUsize>,
+}
+
+impl Serve {
+    /// Serves until the process is told to stop. Where that cannot begin, one line says why, and the exit code is 1.
+    pub fn run<H, F>(self, name: &str, default_addr: SocketAddr, app: App<F>) -> ExitCode
+    where
+        H: WebSock,
+        F: Fn() -> H + Clone + Send + Sync + 'static,
+    {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let addr = self.addr.unwrap_or(default_addr);
+        match self.serve(name, addr, app) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                print_error(&format!("{name}: cannot serve on {addr}: {error}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn serve<H, F>(self, name: &str, addr: SocketAddr, app: App<F>) -> std::io::Result<()>
+    where
+        H: WebSock,
+        F: Fn() -> H + Clone + Send + Sync + 'static,
+    {
+        let listener = TcpListener::bind(addr)?;
+        let workers = self.workers.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let addr = listener.local_addr()?;
+        let scheme = if app.page.is_some() { "http" } else { "ws" };
+        print_line(&format!("{name} on {}: {scheme}://{addr}/", self.server.name()));
+        self.server.run(listener, workers, app)
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the binaries speak to their user")]
+fn print_line(line: &str) {
+    println!("{line}");
+}
+
+#[allow(clippy::print_stderr, reason = "the binaries speak to their user")]
+fn print_error(line: &str) {
+    eprintln!("{line}");
+}
