@@ -869,6 +869,67 @@ fn nothing_is_told_after_our_close_and_no_ping_is_answered() {
 }
 
 #[test]
+fn after_our_close_the_peers_is_found_behind_everything_however_it_is_cut() {
+    let rest = [
+        [9; 700].to_vec(),
+        frame(FIN | PING, "ping"),
+        frame(FIN | BINARY, [0x88; 70_000]),
+        frame(FIN | TEXT, ""),
+        frame(FIN | CLOSE, close_payload(1000, "answer")),
+    ]
+    .concat();
+    for size in [1, 2, 7, 1000, 100_000] {
+        for close_first in [true, false] {
+            let mut engine = defaults();
+            // Our Close comes in the middle of a frame.
+            assert_eq!(read(&mut engine, cut_frame(FIN | BINARY, 1000, [9; 300])), []);
+            if close_first {
+                engine.close(None);
+            }
+            let mut reads = rest.chunks(size).peekable();
+            while let Some(bytes) = reads.next() {
+                assert!(!engine.has_received_close());
+                if !close_first && reads.peek().is_none() {
+                    let mut bytes = bytes.to_vec();
+                    engine.receive(&mut bytes, Instant::now());
+                    engine.close(None);
+                    engine.reclaim(&mut bytes);
+                } else if close_first {
+                    assert_eq!(read(&mut engine, bytes), []);
+                } else {
+                    read(&mut engine, bytes);
+                }
+            }
+            assert!(engine.has_received_close());
+            assert!(written(&mut engine).ends_with(&server_frame(0x88, "")));
+        }
+    }
+}
+
+#[test]
+fn after_our_close_nothing_is_found_behind_what_breaks_a_rule() {
+    let mut engine = defaults();
+    engine.close(None);
+    let bytes = [frame(0x70 | TEXT, "reserved"), frame(FIN | CLOSE, "")].concat();
+    assert_eq!(read(&mut engine, bytes), []);
+    assert_eq!(read(&mut engine, frame(FIN | CLOSE, "")), []);
+    assert!(!engine.has_received_close());
+}
+
+#[test]
+fn a_close_that_breaks_a_rule_is_no_close() {
+    let mut engine = defaults();
+    assert_eq!(read(&mut engine, frame(FIN | CLOSE, [3])).len(), 1);
+    assert!(!engine.has_received_close());
+    engine.close(None);
+    assert_eq!(read(&mut engine, frame(FIN | CLOSE, "")), []);
+    assert!(!engine.has_received_close());
+    let mut engine = defaults();
+    assert_eq!(read(&mut engine, frame(FIN | CLOSE, "")).len(), 1);
+    assert!(engine.has_received_close());
+}
+
+#[test]
 fn a_close_ends_a_large_message_that_is_read_directly() {
     let mut engine = defaults();
     read(&mut engine, cut_frame(FIN | BINARY, 200_000, [1; 50_000]));

@@ -13,7 +13,7 @@ use super::mailbox::Receiver;
 use super::panic::{Panicked, catch_unwind};
 use super::serve::Driver;
 use super::timers::{Alarm, after, now};
-use super::transport::{Transport, reclaim};
+use super::transport::{Received, Transport, reclaim};
 use crate::close::{CloseCode, CloseFrame};
 use crate::handler::WebSock;
 use crate::options::Options;
@@ -71,7 +71,8 @@ where
             }
         };
         let linger = async {
-            let mut farewell = Farewell { transport, protocol, alarm, options, peer_ended: false };
+            let mut farewell =
+                Farewell { transport, protocol, alarm, options, can_shut: true, peer_ended: false };
             if let Some(Err(Panicked(panic))) = unless_cut(mailbox, catch_unwind(farewell.linger())).await {
                 tracing::error!(panic, "the transport panicked");
             }
@@ -88,6 +89,8 @@ struct Farewell<'a, T> {
     protocol: &'a mut Protocol,
     alarm: &'a mut Alarm,
     options: &'a Options,
+    /// Whether the transport can end our side alone, as far as is known.
+    can_shut: bool,
     /// Whether the peer has ended its side.
     peer_ended: bool,
 }
@@ -95,7 +98,8 @@ struct Farewell<'a, T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Farewell<'_, T> {
     /// Writes the rest, shuts our side, and discards what still comes until the peer has read everything and ends
     /// its side too, or time is up: a socket closed with unread bytes would be reset, and the reset would overtake
-    /// the Close frame (SPEC X6).
+    /// the Close frame (SPEC X6). Where our side cannot be shut alone, a peer that has sent its Close waits for the
+    /// end of the whole connection: then it ends at once.
     async fn linger(&mut self) {
         poll_fn(|cx| self.poll_write_rest(cx)).await;
         let deadline = after(now(), Some(self.options.get_close_timeout()));
@@ -103,8 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Farewell<'_, T> {
             if self.transport.broken().is_some() || self.alarm.poll(deadline, cx).is_ready() {
                 return Poll::Ready(());
             }
-            // If it fails there is nothing to shut, and nothing to read either.
-            let _ = ready!(self.transport.poll_shutdown(cx));
+            self.can_shut = ready!(self.transport.poll_shutdown(cx)).is_ok();
             self.poll_peer_ended(cx)
         })
         .await;
@@ -125,15 +128,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Farewell<'_, T> {
     /// Discards what the peer sends. Ready when it has ended its side.
     fn poll_peer_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut discarded = 0;
-        while !self.peer_ended {
+        while !self.peer_ended && (self.can_shut || !self.protocol.has_received_close()) {
             if discarded >= DISCARDED_PER_TURN {
                 // A task that just wakes itself comes before all those that yield.
                 let _ = pin!(tokio::task::yield_now()).poll(cx);
                 return Poll::Pending;
             }
-            match ready!(self.transport.poll_discard(cx)) {
-                Ok(count) if count > 0 => discarded += count,
-                Ok(_) | Err(_) => self.peer_ended = true,
+            let received = self.transport.poll_receive(self.protocol, cx);
+            reclaim(self.protocol);
+            match ready!(received) {
+                Ok(Some(Received { count, .. })) => discarded += count,
+                Ok(None) | Err(_) => self.peer_ended = true,
             }
         }
         Poll::Ready(())

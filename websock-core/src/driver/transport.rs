@@ -111,15 +111,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport<T> {
         received
     }
 
-    /// Reads what is there, once, for nobody. Gives the number of bytes, 0 at the end.
-    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Self::pin(&mut self.io)?;
-        let mut buffer = scratch();
-        let read = poll_read_buf(io, cx, &mut buffer);
-        SCRATCH.set(buffer);
-        read
-    }
-
     /// Writes what waits, as far as the transport takes it, and gives the number of bytes. What can no longer be
     /// written is forgotten.
     pub(super) fn write(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> usize {

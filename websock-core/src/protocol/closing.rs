@@ -1,14 +1,6 @@
 //! The closing handshake (RFC 6455 §7), and nothing else knows it.
 //!
-//! ```text
-//!            send_close
-//!     Open ─────────────► Closed      nothing is sent any more; what still comes in is for nobody
-//!       │                    ▲
-//!       │ stop_receiving     │ send_close
-//!       ▼                    │
-//!     HalfClosed ────────────┘        the peer's Close or a violation was seen: nothing more is received,
-//!                                     our Close is still owed
-//! ```
+//! Each side ends once, and the two are independent: what we may still send, and what we still listen to.
 
 use super::error::ProtocolError;
 use crate::close::{CloseCode, CloseFrame};
@@ -16,39 +8,60 @@ use crate::text::Text;
 
 /// Where the connection stands in the closing handshake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Closing(State);
+pub(super) struct Closing {
+    /// Whether our Close is sent.
+    sent: bool,
+    peer: Peer,
+}
 
+/// What the peer has said last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum Peer {
+    /// Nothing final.
     #[default]
     Open,
-    HalfClosed,
+    /// Its Close, after which it sends nothing.
     Closed,
+    /// What breaks a rule: nothing can be understood any more.
+    Failed,
 }
 
 impl Closing {
     /// Whether anything may be sent (SPEC O6).
     #[inline]
     pub(super) fn can_send(self) -> bool {
-        self.0 != State::Closed
+        !self.sent
     }
 
     /// Whether what arrives still counts (SPEC X7, O10).
     #[inline]
     pub(super) fn can_receive(self) -> bool {
-        self.0 == State::Open
+        self.peer == Peer::Open && !self.sent
     }
 
-    /// The peer's last word was received.
-    pub(super) fn stop_receiving(&mut self) {
-        if self.0 == State::Open {
-            self.0 = State::HalfClosed;
-        }
+    /// Whether our Close is sent and the peer's is awaited: what else arrives is for nobody.
+    pub(super) fn awaits_close(self) -> bool {
+        self.peer == Peer::Open && self.sent
+    }
+
+    /// Whether the peer's Close was received.
+    pub(super) fn has_received_close(self) -> bool {
+        self.peer == Peer::Closed
+    }
+
+    /// The peer's Close was received.
+    pub(super) fn receive_close(&mut self) {
+        self.peer = Peer::Closed;
+    }
+
+    /// The peer broke a rule.
+    pub(super) fn fail(&mut self) {
+        self.peer = Peer::Failed;
     }
 
     /// Our Close is due now; false if it was sent before (SPEC X2).
     pub(super) fn send_close(&mut self) -> bool {
-        std::mem::replace(&mut self.0, State::Closed) != State::Closed
+        !std::mem::replace(&mut self.sent, true)
     }
 }
 
@@ -73,22 +86,25 @@ mod tests {
     }
 
     #[test]
-    fn only_one_close_is_sent() {
+    fn only_one_close_is_sent_and_then_the_peers_is_awaited() {
         let mut closing = Closing::default();
         assert!(closing.can_send() && closing.can_receive());
         assert!(closing.send_close());
         assert!(!closing.send_close());
-        assert!(!closing.can_send() && !closing.can_receive());
+        assert!(!closing.can_send() && !closing.can_receive() && closing.awaits_close());
+        closing.receive_close();
+        assert!(closing.has_received_close() && !closing.awaits_close());
     }
 
     #[test]
-    fn after_the_peers_close_ours_is_still_owed() {
-        let mut closing = Closing::default();
-        closing.stop_receiving();
-        assert!(closing.can_send() && !closing.can_receive());
-        assert!(closing.send_close());
-        closing.stop_receiving();
-        assert!(!closing.can_send());
+    fn after_the_peers_last_word_our_close_is_still_owed() {
+        for last in [Closing::receive_close, Closing::fail] {
+            let mut closing = Closing::default();
+            last(&mut closing);
+            assert!(closing.can_send() && !closing.can_receive());
+            assert!(closing.send_close());
+            assert!(!closing.can_send() && !closing.awaits_close());
+        }
     }
 
     #[test]

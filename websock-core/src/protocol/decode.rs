@@ -22,11 +22,25 @@ pub(super) struct Decoder {
     assembler: Assembler,
     /// What was found wrong while bytes were received, to be told in its turn.
     violation: Option<Violation>,
+    discarded: Discarded,
+}
+
+/// The frame that is being discarded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Discarded {
+    /// How much of it is missing.
+    rest: u64,
+    is_close: bool,
 }
 
 impl Decoder {
     pub(super) fn new(options: &Options) -> Self {
-        Decoder { input: Input::default(), assembler: Assembler::new(options), violation: None }
+        Decoder {
+            input: Input::default(),
+            assembler: Assembler::new(options),
+            violation: None,
+            discarded: Discarded::default(),
+        }
     }
 
     /// Whether a message has arrived in part. A control frame of which a part is here is none.
@@ -40,6 +54,36 @@ impl Decoder {
         self.input.clear();
         self.assembler.clear();
         self.violation = None;
+    }
+
+    /// Our Close is sent: from now on the peer's is looked for, and nothing else.
+    pub(super) fn discard(&mut self) {
+        self.discarded.rest = self.assembler.missing() as u64;
+        self.assembler.clear();
+        self.violation = None;
+    }
+
+    /// Discards what has arrived up to the peer's Close, and tells whether that is here, whole.
+    pub(super) fn discard_to_close(&mut self) -> bool {
+        loop {
+            let here = self.input.rest().len();
+            let skipped = usize::try_from(self.discarded.rest).map_or(here, |rest| rest.min(here));
+            self.input.advance(skipped);
+            self.discarded.rest -= skipped as u64;
+            if self.discarded.rest > 0 || self.discarded.is_close {
+                return self.discarded.rest == 0;
+            }
+            match parse_header(self.input.rest()) {
+                Ok(Some((header, size))) => {
+                    self.input.advance(size);
+                    self.discarded =
+                        Discarded { rest: header.length, is_close: header.opcode == Opcode::Close };
+                }
+                Ok(None) => return false,
+                // Whatever follows cannot be understood.
+                Err(_) => self.discarded.rest = u64::MAX,
+            }
+        }
     }
 
     pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) {

@@ -84,12 +84,17 @@ impl Protocol {
 
     /// The bytes in `buffer` arrived at `now`; what they mean comes from [`poll_event`](Self::poll_event).
     ///
-    /// The bytes may be cut anywhere (SPEC F7). After the peer's Close or a violation they are ignored (SPEC X7). The
-    /// buffer's memory may be taken, until [`reclaim`](Self::reclaim) gives it back.
+    /// The bytes may be cut anywhere (SPEC F7). After the peer's Close or a violation they are ignored (SPEC X7), and
+    /// after ours everything but the peer's Close. The buffer's memory may be taken, until [`reclaim`](Self::reclaim) gives it back.
     pub fn receive(&mut self, buffer: &mut Vec<u8>, now: Instant) {
         self.liveness.heard(now);
         if self.closing.can_receive() {
             self.decoder.receive(buffer);
+        } else if self.closing.awaits_close() {
+            self.decoder.receive(buffer);
+            if self.decoder.discard_to_close() {
+                self.closing.receive_close();
+            }
         }
     }
 
@@ -155,11 +160,13 @@ impl Protocol {
             }
             Ok(Some(Event::Close(frame))) => {
                 self.received.close.add(frame.as_ref().map_or(0, |frame| 2 + frame.reason().len()));
-                self.stop_receiving();
+                self.closing.receive_close();
+                self.decoder.clear();
                 Event::Close(frame)
             }
             Ok(Some(Event::Violation(violation))) | Err(violation) => {
-                self.stop_receiving();
+                self.closing.fail();
+                self.decoder.clear();
                 Event::Violation(violation)
             }
             Ok(None) => {
@@ -182,11 +189,6 @@ impl Protocol {
         }
     }
 
-    fn stop_receiving(&mut self) {
-        self.closing.stop_receiving();
-        self.decoder.clear();
-    }
-
     /// Queues a message. After [`close`](Self::close) it is dropped: nothing follows a Close frame (SPEC O6).
     #[inline(always)]
     pub fn send(&mut self, frame: Frame) {
@@ -202,7 +204,12 @@ impl Protocol {
         if !self.closing.send_close() {
             return;
         }
-        self.decoder.clear();
+        if self.closing.awaits_close() {
+            self.decoder.discard();
+            if self.decoder.discard_to_close() {
+                self.closing.receive_close();
+            }
+        }
         let mut payload = Vec::new();
         if let Some(frame) = frame {
             payload.extend_from_slice(&frame.code().get().to_be_bytes());
@@ -210,6 +217,11 @@ impl Protocol {
         }
         self.sent.close.add(payload.len());
         self.outgoing.push_control(Opcode::Close, &payload);
+    }
+
+    /// Whether the peer's Close has arrived, as the first or as the answer to ours: after it the peer sends nothing.
+    pub fn has_received_close(&self) -> bool {
+        self.closing.has_received_close()
     }
 
     /// How many bytes wait to be written.

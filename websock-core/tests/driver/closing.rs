@@ -415,3 +415,43 @@ async fn what_the_runtime_tells_only_after_a_write_error_had_arrived_before_it()
     tokio::spawn(async move { stage.send(text("x")) });
     assert_eq!(handler.rest().await, ["init", "text x", "terminate Error(Disconnected)"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_without_halves_is_closed_once_both_closes_are_through() {
+    // What the peer sends at 1 s, and when the connection is gone.
+    let answer_frame = || [text("late"), close(1000, "")].concat();
+    for (at_once, after_a_second, gone) in [
+        (text("stop"), Some(answer_frame()), 1000),
+        (text("stop"), Some(text("late")), 5000),
+        (text("stop"), None, 5000),
+        ([text("stop"), close(1000, "")].concat(), None, 0),
+        (close(1000, ""), None, 0),
+        (close(5000, ""), Some(close(1000, "")), 5000),
+    ] {
+        let (actor, stage) = transport();
+        stage.has_no_halves();
+        let began = tokio::time::Instant::now();
+        let mut handler = connect_over(actor, Options::default(), |call| match call {
+            "text stop" => answer(Outcome::stop()),
+            _ => go_on(),
+        });
+        stage.send(at_once);
+        sleep(SECOND).await;
+        if let Some(bytes) = after_a_second {
+            stage.send(bytes);
+        }
+        handler.gone().await;
+        assert_eq!(stage.moment("dropped").unwrap() - began, Duration::from_millis(gone));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_without_halves_is_closed_when_the_peer_ends() {
+    let (actor, stage) = transport();
+    stage.has_no_halves();
+    let mut handler = connect_over(actor, Options::default(), |_| answer(Outcome::stop()));
+    stage.send(text("late"));
+    sleep(SECOND).await;
+    stage.end();
+    assert_eq!(handler.gone().await, 1000);
+}

@@ -29,6 +29,7 @@ struct Scene {
     room: usize,
     writes_fail: bool,
     flush_waits: bool,
+    has_halves: bool,
     fault: Option<(usize, Fault)>,
     operations: usize,
     written: Vec<u8>,
@@ -64,6 +65,7 @@ pub(crate) fn transport() -> (Actor, Stage) {
         room: usize::MAX,
         writes_fail: false,
         flush_waits: false,
+        has_halves: true,
         fault: None,
         operations: 0,
         written: Vec::new(),
@@ -136,6 +138,11 @@ impl Stage {
         let mut scene = self.scene();
         scene.flush_waits = waits;
         scene.writer.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Our side cannot be shut without the whole.
+    pub(crate) fn has_no_halves(&self) {
+        self.scene().has_halves = false;
     }
 
     /// After so many operations this happens.
@@ -319,6 +326,9 @@ impl AsyncWrite for Actor {
         let mut scene = self.0.scene();
         if let Some(fault) = scene.operate() {
             return fault;
+        }
+        if !scene.has_halves {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         }
         if scene.log.iter().all(|(done, _)| done != "shutdown") {
             scene.did("shutdown");
