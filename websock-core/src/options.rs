@@ -248,7 +248,6 @@ impl Options {
         get_timeout: Option<Duration> = |options| options.timeout;
         get_keepalive: Option<Keepalive> = |options| options.keepalive;
         get_message_timeout: Option<Duration> = |options| options.message_timeout;
-        get_write_timeout: Option<Duration> = |options| options.write_timeout;
         get_close_timeout: Duration = |options| options.close_timeout;
         get_callback_timeout: Option<Duration> = |options| options.callback_timeout;
         get_max_frame_size: Option<usize> = |options| options.max_frame_size.map(NonZeroUsize::get);
@@ -257,6 +256,11 @@ impl Options {
         get_validate_utf8: bool = |options| options.validate_utf8;
         get_mailbox_capacity: usize = |options| options.mailbox_capacity.get();
         get_write_high_water: usize = |options| options.write_high_water.get();
+    }
+
+    /// The [`write_timeout`](Self::write_timeout), for an adapter that has to tell the system of it.
+    pub fn get_write_timeout(&self) -> Option<Duration> {
+        self.0.write_timeout
     }
 
     #[cfg(feature = "driver")]

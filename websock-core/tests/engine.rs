@@ -907,26 +907,43 @@ fn after_our_close_the_peers_is_found_behind_everything_however_it_is_cut() {
 }
 
 #[test]
-fn after_our_close_nothing_is_found_behind_what_breaks_a_rule() {
-    let mut engine = defaults();
-    engine.close(None);
-    let bytes = [frame(0x70 | TEXT, "reserved"), frame(FIN | CLOSE, "")].concat();
-    assert_eq!(read(&mut engine, bytes), []);
-    assert_eq!(read(&mut engine, frame(FIN | CLOSE, "")), []);
-    assert!(!engine.has_received_close());
+fn after_what_breaks_a_rule_the_peers_close_is_found_where_frames_can_still_be_told_apart() {
+    let text_of = |payload: &[u8]| frame(FIN | TEXT, payload);
+    for (bad, found) in [
+        (text_of(b"short \xff and more"), true),
+        (text_of(&[&[b'a'; 70_000][..], b"\xff", &[b'b'; 70_000]].concat()), true),
+        (frame(FIN | BINARY, vec![0; 200_000]), true),
+        (frame(FIN | CONTINUATION, "no start"), true),
+        (frame(0x70 | TEXT, "reserved"), false),
+        (frame(FIN | 0x3, "unknown"), false),
+        (server_frame(0x81, "unmasked"), false),
+    ] {
+        for size in [1, 5, 1000, 500_000] {
+            let mut engine = engine(Options::default().max_frame_size(NonZeroUsize::new(150_000)));
+            let bytes = [&bad[..], &frame(FIN | PING, ""), &frame(FIN | CLOSE, "")].concat();
+            let mut told = Vec::new();
+            for bytes in bytes.chunks(size) {
+                assert!(!engine.has_received_close());
+                told.extend(read(&mut engine, bytes));
+                if !told.is_empty() {
+                    engine.close(Some(&CloseCode::PROTOCOL_ERROR.into()));
+                }
+            }
+            assert!(matches!(told[..], [Event::Violation(_)]), "{told:?}");
+            assert_eq!(engine.has_received_close(), found, "{:?} by {size}", &bad[..10]);
+            assert_eq!(written(&mut engine), server_frame(0x88, close_payload(1002, "")));
+        }
+    }
 }
 
 #[test]
-fn a_close_that_breaks_a_rule_is_no_close() {
-    let mut engine = defaults();
-    assert_eq!(read(&mut engine, frame(FIN | CLOSE, [3])).len(), 1);
-    assert!(!engine.has_received_close());
-    engine.close(None);
-    assert_eq!(read(&mut engine, frame(FIN | CLOSE, "")), []);
-    assert!(!engine.has_received_close());
-    let mut engine = defaults();
-    assert_eq!(read(&mut engine, frame(FIN | CLOSE, "")).len(), 1);
-    assert!(engine.has_received_close());
+fn a_close_that_breaks_a_rule_is_the_peers_last_word_too() {
+    for payload in [vec![3], close_payload(5000, ""), vec![3, 232, 0xff]] {
+        let mut engine = defaults();
+        let told = read(&mut engine, frame(FIN | CLOSE, payload));
+        assert!(matches!(told[..], [Event::Violation(_)]), "{told:?}");
+        assert!(engine.has_received_close());
+    }
 }
 
 #[test]

@@ -140,15 +140,13 @@ impl Assembler {
         message.frame = Some(OpenFrame { fin: header.fin, remaining: length, mask: header.mask });
     }
 
-    /// Takes the open frame's payload from the start of `bytes` and tells how much it took.
-    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
-        let Some(message) = &mut self.message else { return Ok(0) };
-        let Some(frame) = message.frame else { return Ok(0) };
-        let taken = frame.remaining.min(bytes.len());
-        message.make_room(frame, taken);
-        message.payload.extend_from_slice(&bytes[..taken]);
-        self.received(taken)?;
-        Ok(taken)
+    /// Takes bytes of the open frame's payload, no more than are [`missing`](Self::missing).
+    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+        let Some(message) = &mut self.message else { return Ok(()) };
+        let Some(frame) = message.frame else { return Ok(()) };
+        message.make_room(frame, bytes.len());
+        message.payload.extend_from_slice(bytes);
+        self.received(bytes.len())
     }
 
     /// Room for a large payload that is known to be outstanding, to be read into without a copy. It grows with what

@@ -22,7 +22,7 @@ enum Peer {
     Open,
     /// Its Close, after which it sends nothing.
     Closed,
-    /// What breaks a rule: nothing can be understood any more.
+    /// What breaks a rule. Only its Close is still of interest.
     Failed,
 }
 
@@ -37,11 +37,6 @@ impl Closing {
     #[inline]
     pub(super) fn can_receive(self) -> bool {
         self.peer == Peer::Open && !self.sent
-    }
-
-    /// Whether our Close is sent and the peer's is awaited: what else arrives is for nobody.
-    pub(super) fn awaits_close(self) -> bool {
-        self.peer == Peer::Open && self.sent
     }
 
     /// Whether the peer's Close was received.
@@ -86,14 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn only_one_close_is_sent_and_then_the_peers_is_awaited() {
+    fn only_one_close_is_sent_and_nothing_counts_after_it() {
         let mut closing = Closing::default();
         assert!(closing.can_send() && closing.can_receive());
         assert!(closing.send_close());
         assert!(!closing.send_close());
-        assert!(!closing.can_send() && !closing.can_receive() && closing.awaits_close());
+        assert!(!closing.can_send() && !closing.can_receive() && !closing.has_received_close());
         closing.receive_close();
-        assert!(closing.has_received_close() && !closing.awaits_close());
+        assert!(closing.has_received_close());
     }
 
     #[test]
@@ -103,7 +98,7 @@ mod tests {
             last(&mut closing);
             assert!(closing.can_send() && !closing.can_receive());
             assert!(closing.send_close());
-            assert!(!closing.can_send() && !closing.awaits_close());
+            assert!(!closing.can_send() && !closing.can_receive());
         }
     }
 

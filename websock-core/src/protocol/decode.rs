@@ -56,7 +56,7 @@ impl Decoder {
         self.violation = None;
     }
 
-    /// Our Close is sent: from now on the peer's is looked for, and nothing else.
+    /// From now on the peer's Close is looked for, and nothing else.
     pub(super) fn discard(&mut self) {
         self.discarded.rest = self.assembler.missing() as u64;
         self.assembler.clear();
@@ -89,10 +89,8 @@ impl Decoder {
     pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) {
         let mut taken = 0;
         if self.assembler.has_open_frame() && self.input.rest().is_empty() {
-            match self.assembler.receive(buffer) {
-                Ok(count) => taken = count,
-                Err(violation) => return self.violation = Some(violation),
-            }
+            taken = self.assembler.missing().min(buffer.len());
+            self.violation = self.assembler.receive(&buffer[..taken]).err();
         }
         self.input.receive(buffer, taken);
     }
@@ -132,8 +130,11 @@ impl Decoder {
         }
         loop {
             if self.assembler.has_open_frame() {
-                let taken = self.assembler.receive(self.input.rest())?;
+                let rest = self.input.rest();
+                let taken = self.assembler.missing().min(rest.len());
+                let received = self.assembler.receive(&rest[..taken]);
                 self.input.advance(taken);
+                received?;
                 if self.assembler.missing() > 0 {
                     return Ok(None);
                 }

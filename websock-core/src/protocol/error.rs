@@ -84,6 +84,12 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// Whether it is the peer's Close frame that breaks a rule.
+    pub(super) fn is_of_close(self) -> bool {
+        use ProtocolError::{CloseCode, CloseReasonNotUtf8, TruncatedCloseCode};
+        matches!(self, Violation::Protocol(CloseCode(_) | TruncatedCloseCode | CloseReasonNotUtf8))
+    }
+
     /// The close code that answers it.
     pub fn close_code(&self) -> CloseCode {
         use ProtocolError::*;

@@ -84,17 +84,15 @@ impl Protocol {
 
     /// The bytes in `buffer` arrived at `now`; what they mean comes from [`poll_event`](Self::poll_event).
     ///
-    /// The bytes may be cut anywhere (SPEC F7). After the peer's Close or a violation they are ignored (SPEC X7), and
-    /// after ours everything but the peer's Close. The buffer's memory may be taken, until [`reclaim`](Self::reclaim) gives it back.
+    /// The bytes may be cut anywhere (SPEC F7). After the peer's Close they are ignored (SPEC X7); after ours, or a
+    /// violation, everything but the peer's Close is. The buffer's memory may be taken, until [`reclaim`](Self::reclaim) gives it back.
     pub fn receive(&mut self, buffer: &mut Vec<u8>, now: Instant) {
         self.liveness.heard(now);
         if self.closing.can_receive() {
             self.decoder.receive(buffer);
-        } else if self.closing.awaits_close() {
+        } else if !self.closing.has_received_close() {
             self.decoder.receive(buffer);
-            if self.decoder.discard_to_close() {
-                self.closing.receive_close();
-            }
+            self.look_for_close();
         }
     }
 
@@ -165,8 +163,14 @@ impl Protocol {
                 Event::Close(frame)
             }
             Ok(Some(Event::Violation(violation))) | Err(violation) => {
-                self.closing.fail();
-                self.decoder.clear();
+                if violation.is_of_close() {
+                    self.closing.receive_close();
+                    self.decoder.clear();
+                } else {
+                    self.closing.fail();
+                    self.decoder.discard();
+                    self.look_for_close();
+                }
                 Event::Violation(violation)
             }
             Ok(None) => {
@@ -189,6 +193,12 @@ impl Protocol {
         }
     }
 
+    fn look_for_close(&mut self) {
+        if self.decoder.discard_to_close() {
+            self.closing.receive_close();
+        }
+    }
+
     /// Queues a message. After [`close`](Self::close) it is dropped: nothing follows a Close frame (SPEC O6).
     #[inline(always)]
     pub fn send(&mut self, frame: Frame) {
@@ -201,14 +211,12 @@ impl Protocol {
     /// Queues a Close frame behind all that was sent; `None` is an empty one. Nothing is received or sent after it,
     /// and it is sent once (SPEC X2).
     pub fn close(&mut self, frame: Option<&CloseFrame>) {
+        if self.closing.can_receive() {
+            self.decoder.discard();
+            self.look_for_close();
+        }
         if !self.closing.send_close() {
             return;
-        }
-        if self.closing.awaits_close() {
-            self.decoder.discard();
-            if self.decoder.discard_to_close() {
-                self.closing.receive_close();
-            }
         }
         let mut payload = Vec::new();
         if let Some(frame) = frame {
