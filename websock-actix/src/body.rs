@@ -1,0 +1,74 @@
+//! The body of the 101.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::Payload;
+use bytes::Bytes;
+use websock_core::{Connection, WebSock};
+
+use crate::task::Driver;
+use crate::transport::{Link, Transport};
+
+/// What the driver writes, on its way to the server.
+///
+/// The connection begins when the server first asks for bytes: the 101 is on its way then (SPEC L3). If it never does,
+/// the upgrade has come to nothing (SPEC L12).
+pub(crate) struct Body<H: WebSock> {
+    link: Rc<Link>,
+    connection: Option<Connection<H>>,
+    driver: Option<Rc<Driver>>,
+}
+
+impl<H: WebSock> Body<H> {
+    pub(crate) fn new(connection: Connection<H>, payload: Payload) -> Self {
+        Body { link: Link::new(payload), connection: Some(connection), driver: None }
+    }
+}
+
+impl<H: WebSock> MessageBody for Body<H> {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        if let Some(connection) = self.connection.take() {
+            let run = connection.run(Transport(self.link.clone()), Bytes::new());
+            self.driver = Some(Driver::spawn(self.link.clone(), run));
+        }
+        self.link.attend();
+        if let Some(bytes) = self.link.take() {
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+        if let Some(driver) = &self.driver {
+            driver.attend();
+        }
+        match self.link.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(bytes))),
+            None => self.link.poll_ended(cx).map(|()| None),
+        }
+    }
+}
+
+/// Nothing in it is pinned.
+impl<H: WebSock> Unpin for Body<H> {}
+
+impl<H: WebSock> Drop for Body<H> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.fail(
+                "the server has dropped the 101",
+                "let no middleware replace it or its body; a client that went away at once needs no remedy",
+            );
+        }
+        self.link.refuse();
+        if let Some(driver) = &self.driver {
+            driver.wake();
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The transport of a connection: it reads from the request's payload and writes to the response's body.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use bytes::{Buf, Bytes};
+use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much the server may have given that the driver has not read. As long as there is room it is all taken from the
+/// server: actix drops what it has read and could not pass on when the peer ends its side.
+const INCOMING: usize = 128 * 1024;
+
+/// How much the driver may write before the server takes it, and so the most that is written to the socket at once:
+/// what fits into one segment of a loopback device, or into one offloaded packet of a network card.
+const OUTGOING: usize = 60 * 1024;
+
+/// What lies between a connection's driver and the server.
+pub(crate) struct Link {
+    incoming: RefCell<Incoming>,
+    outgoing: RefCell<Outgoing>,
+    /// The driver's task, since it has run. The payload wakes it.
+    pub(crate) task: OnceCell<Waker>,
+}
+
+/// From the server to the driver.
+struct Incoming {
+    payload: Payload,
+    chunks: VecDeque<Bytes>,
+    held: usize,
+    ended: bool,
+    error: Option<io::Error>,
+}
+
+/// From the driver to the server.
+#[derive(Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    /// Whether the driver had more to write than there was room.
+    is_short: bool,
+    /// The server, while it waits for more.
+    server: Option<Waker>,
+    /// The driver is done.
+    ended: bool,
+    /// The server is gone.
+    refused: bool,
+}
+
+impl Link {
+    pub(crate) fn new(payload: Payload) -> Rc<Self> {
+        let incoming = Incoming { payload, chunks: VecDeque::new(), held: 0, ended: false, error: None };
+        let (incoming, outgoing) = (RefCell::new(incoming), RefCell::default());
+        Rc::new(Link { incoming, outgoing, task: OnceCell::new() })
+    }
+
+    /// Takes over what has arrived at the server, and tells whether that was anything.
+    pub(crate) fn fetch(&self) -> bool {
+        self.task.get().is_some_and(|task| self.incoming.borrow_mut().fetch(task))
+    }
+
+    /// The bytes that the server is to write next.
+    pub(crate) fn take(&self) -> Option<Bytes> {
+        let mut outgoing = self.outgoing.borrow_mut();
+        if outgoing.bytes.is_empty() { None } else { Some(std::mem::take(&mut outgoing.bytes).into()) }
+    }
+
+    /// Whether there is room for which the driver waits.
+    pub(crate) fn has_room_again(&self) -> bool {
+        let mut outgoing = self.outgoing.borrow_mut();
+        outgoing.bytes.is_empty() && std::mem::take(&mut outgoing.is_short)
+    }
+
+    /// The server waits for the next bytes, or for the end.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut outgoing = self.outgoing.borrow_mut();
+        if outgoing.ended {
+            return Poll::Ready(());
+        }
+        outgoing.server = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The server looks for bytes by itself and need not be woken for them.
+    pub(crate) fn attend(&self) {
+        self.outgoing.borrow_mut().server = None;
+    }
+
+    /// The server takes and gives nothing more.
+    pub(crate) fn refuse(&self) {
+        self.outgoing.borrow_mut().refused = true;
+    }
+}
+
+impl Incoming {
+    fn fetch(&mut self, task: &Waker) -> bool {
+        let mut cx = Context::from_waker(task);
+        let mut news = false;
+        while !self.ended && self.held < INCOMING {
+            match Pin::new(&mut self.payload).poll_next(&mut cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.held += chunk.len();
+                    self.chunks.push_back(chunk);
+                }
+                // That is how actix tells that the peer has ended its side.
+                Poll::Ready(None | Some(Err(PayloadError::Incomplete(None)))) => self.ended = true,
+                Poll::Ready(Some(Err(error))) => {
+                    self.ended = true;
+                    self.error = Some(io::Error::other(error));
+                }
+            }
+            news = true;
+        }
+        news
+    }
+
+    /// Moves bytes out of the first chunk. A chunk that is used up is dropped at once: only then can actix read into
+    /// its memory again.
+    fn read(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let Some(chunk) = self.chunks.front_mut() else { return false };
+        let count = chunk.len().min(buf.remaining());
+        buf.put_slice(&chunk[..count]);
+        self.held -= count;
+        if count == chunk.len() {
+            self.chunks.pop_front();
+        } else {
+            chunk.advance(count);
+        }
+        true
+    }
+}
+
+/// The driver's end of a [`Link`].
+pub(crate) struct Transport(pub(crate) Rc<Link>);
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while !self.0.incoming.borrow_mut().read(buf) {
+            if !self.0.fetch() {
+                let incoming = &mut *self.0.incoming.borrow_mut();
+                if incoming.ended || self.0.outgoing.borrow().refused {
+                    return Poll::Ready(incoming.error.take().map_or(Ok(()), Err));
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outgoing = &mut *self.0.outgoing.borrow_mut();
+        if outgoing.refused {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let room = OUTGOING - outgoing.bytes.len();
+        if room == 0 {
+            outgoing.is_short = true;
+            return Poll::Pending;
+        }
+        let total = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room);
+        if outgoing.bytes.is_empty() {
+            outgoing.bytes.reserve_exact(total);
+        }
+        let mut left = total;
+        for buf in bufs {
+            let count = left.min(buf.len());
+            outgoing.bytes.extend_from_slice(&buf[..count]);
+            left -= count;
+        }
+        if let Some(server) = outgoing.server.take() {
+            server.wake();
+        }
+        Poll::Ready(Ok(total))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// actix gives no way to shut one half: the response's body stays open until the driver drops its end (SPEC X6).
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
+
+impl Drop for Transport {
+    fn drop(&mut self) {
+        let outgoing = &mut *self.0.outgoing.borrow_mut();
+        outgoing.ended = true;
+        if let Some(server) = outgoing.server.take() {
+            server.wake();
+        }
+    }
+}
