@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -77,7 +78,8 @@ impl Site {
         F: Future<Output = HandleResult> + Send + 'static,
     {
         Site {
-            options: Options::default(),
+            // A case that waits for it does not wait long; see `Site::options`.
+            options: Options::default().close_timeout(Duration::from_millis(500)),
             on_init: Arc::new(|_| Box::pin(async { Ok(Outcome::none()) })),
             on_message: Arc::new(move |message| Box::pin(on_message(message))),
             on_control: Arc::new(|_| Box::pin(async { Ok(Outcome::none()) })),

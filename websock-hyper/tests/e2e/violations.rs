@@ -212,7 +212,7 @@ const MUCH: usize = 10 << 20;
 
 /// X6: not a byte is read before everything is sent, so a reset would have eaten the Close frame.
 async fn the_close_can_be_read_by_a_peer_that_first_sends_ten_megabytes_more(host: Host) {
-    let mut server = host.start(Site::echo());
+    let mut server = host.start(Site::echo().options(Options::default()));
     for (violation, code) in [
         (vec![FIN | TEXT, 5], 1002),
         (frame(TEXT, b"\xff"), 1007),
@@ -232,7 +232,8 @@ async fn the_close_can_be_read_by_a_peer_that_first_sends_ten_megabytes_more(hos
 }
 
 async fn the_close_of_a_stop_can_be_read_by_a_peer_that_is_sending(host: Host) {
-    let mut server = host.start(Site::new(async |_| Ok(Outcome::stop().with(["enough"]))));
+    let mut server =
+        host.start(Site::new(async |_| Ok(Outcome::stop().with(["enough"]))).options(Options::default()));
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     let message = frame(BINARY, vec![1; 64 * 1024]);
