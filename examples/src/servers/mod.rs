@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use clap::ValueEnum;
 use websock_core::{Drain, Options, Shutdown, WebSock};
 
+mod actix;
 mod axum;
 mod hyper;
 mod warp;
@@ -18,6 +19,8 @@ pub enum Server {
     Hyper,
     /// axum
     Axum,
+    /// actix-web
+    Actix,
     /// warp
     Warp,
 }
@@ -60,6 +63,7 @@ impl Server {
         match self {
             Server::Hyper => runtime(workers)?.block_on(either(hyper::serve(listener, app), stop)),
             Server::Axum => runtime(workers)?.block_on(either(axum::serve(listener, app), stop)),
+            Server::Actix => actix::serve(listener, workers, app, stop),
             Server::Warp => runtime(workers)?.block_on(either(warp::serve(listener, app), stop)),
         }
     }
