@@ -219,6 +219,7 @@ impl fmt::Display for Timeout {
 mod tests {
     use super::*;
 
+    /// SPEC O9.
     #[test]
     fn only_codes_that_may_be_sent_can_be_built() {
         let allowed = |code: u16| {

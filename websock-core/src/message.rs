@@ -309,6 +309,7 @@ impl From<Prepared> for Frame {
 mod tests {
     use super::*;
 
+    /// SPEC O9.
     #[test]
     fn a_control_payload_over_125_bytes_cannot_be_built() {
         assert_eq!(ControlPayload::try_from(vec![0; 126]), Err(ControlPayloadTooLong(126)));
@@ -327,6 +328,7 @@ mod tests {
         assert_eq!(Frame::from(Prepared::text("hi")).payload(), b"hi");
     }
 
+    /// SPEC B9.
     #[test]
     fn a_detached_message_owns_its_bytes() {
         let read = Bytes::from(vec![b'x'; 1000]);

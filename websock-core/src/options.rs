@@ -329,6 +329,7 @@ impl Default for Keepalive {
 mod tests {
     use super::*;
 
+    /// SPEC E4.
     #[test]
     fn a_keepalive_of_no_time_cannot_be_built() {
         assert_eq!(Keepalive::new(Duration::ZERO, Duration::from_secs(1)), None);

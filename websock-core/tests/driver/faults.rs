@@ -1,4 +1,4 @@
-//! Panics, faults of the transport, and what is told of an end (SPEC E).
+//! Panics, faults of the transport, and what is told of an end (SPEC E1-E3).
 
 use std::num::NonZeroUsize;
 

@@ -216,6 +216,7 @@ impl Ends {
     }
 }
 
+/// SPEC L7.
 #[tokio::test(start_paused = true)]
 async fn terminate_is_called_once_and_last_when_several_ends_come_at_once() {
     for ends in Ends::all() {
@@ -312,6 +313,7 @@ impl WebSock for Echo {
     }
 }
 
+/// SPEC L8.
 #[tokio::test(start_paused = true)]
 async fn the_default_callbacks_go_on() {
     let (actor, stage) = transport();
@@ -362,6 +364,7 @@ async fn a_handler_whose_upgrade_is_refused_or_comes_to_nothing_is_dropped_untou
     assert_eq!(told, ["dropped"; 3]);
 }
 
+/// SPEC L12.
 #[tokio::test(start_paused = true)]
 async fn a_failed_upgrade_is_one_error_event_with_cause_and_remedy() {
     let ear = Ear::new();
@@ -384,6 +387,7 @@ fn longest_run(calls: &[String]) -> usize {
 
 const CAPACITY: std::num::NonZeroUsize = std::num::NonZeroUsize::new(2000).unwrap();
 
+/// SPEC L10.
 #[tokio::test(start_paused = true)]
 async fn at_most_128_callbacks_in_a_row_come_from_one_of_two_busy_sources() {
     let gate = Gate::default();

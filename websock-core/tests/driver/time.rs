@@ -1,4 +1,4 @@
-//! Timers, to the millisecond (SPEC T).
+//! Timers, to the millisecond (SPEC T1-T6).
 
 use std::time::Duration;
 
