@@ -907,16 +907,18 @@ fn after_our_close_the_peers_is_found_behind_everything_however_it_is_cut() {
 }
 
 #[test]
-fn after_what_breaks_a_rule_the_peers_close_is_found_where_frames_can_still_be_told_apart() {
+fn after_what_breaks_a_rule_the_peers_close_is_found_too() {
     let text_of = |payload: &[u8]| frame(FIN | TEXT, payload);
-    for (bad, found) in [
-        (text_of(b"short \xff and more"), true),
-        (text_of(&[&[b'a'; 70_000][..], b"\xff", &[b'b'; 70_000]].concat()), true),
-        (frame(FIN | BINARY, vec![0; 200_000]), true),
-        (frame(FIN | CONTINUATION, "no start"), true),
-        (frame(0x70 | TEXT, "reserved"), false),
-        (frame(FIN | 0x3, "unknown"), false),
-        (server_frame(0x81, "unmasked"), false),
+    for bad in [
+        text_of(b"short \xff and more"),
+        text_of(&[&[b'a'; 70_000][..], b"\xff", &[b'b'; 70_000]].concat()),
+        frame(FIN | BINARY, vec![0; 200_000]),
+        frame(FIN | CONTINUATION, "no start"),
+        frame(0x70 | TEXT, "reserved"),
+        frame(FIN | 0x3, "unknown"),
+        server_frame(0x81, "unmasked"),
+        server_frame(0x82, vec![0; 500]),
+        server_frame(0x82, vec![0; 70_000]),
     ] {
         for size in [1, 5, 1000, 500_000] {
             let mut engine = engine(Options::default().max_frame_size(NonZeroUsize::new(150_000)));
@@ -930,7 +932,7 @@ fn after_what_breaks_a_rule_the_peers_close_is_found_where_frames_can_still_be_t
                 }
             }
             assert!(matches!(told[..], [Event::Violation(_)]), "{told:?}");
-            assert_eq!(engine.has_received_close(), found, "{:?} by {size}", &bad[..10]);
+            assert!(engine.has_received_close(), "{:?} by {size}", &bad[..10]);
             assert_eq!(written(&mut engine), server_frame(0x88, close_payload(1002, "")));
         }
     }

@@ -10,7 +10,7 @@ use super::assemble::Assembler;
 use super::closing::parse_close;
 use super::error::Violation;
 use super::event::Event;
-use super::header::{Header, Opcode, begins_control, parse_header};
+use super::header::{Header, Opcode, begins_control, frame_size, parse_header};
 use super::input::Input;
 use crate::message::{Control, ControlPayload, Message};
 use crate::options::Options;
@@ -73,16 +73,8 @@ impl Decoder {
             if self.discarded.rest > 0 || self.discarded.is_close {
                 return self.discarded.rest == 0;
             }
-            match parse_header(self.input.rest()) {
-                Ok(Some((header, size))) => {
-                    self.input.advance(size);
-                    self.discarded =
-                        Discarded { rest: header.length, is_close: header.opcode == Opcode::Close };
-                }
-                Ok(None) => return false,
-                // Whatever follows cannot be understood.
-                Err(_) => self.discarded.rest = u64::MAX,
-            }
+            let Some((opcode, size)) = frame_size(self.input.rest()) else { return false };
+            self.discarded = Discarded { rest: size, is_close: opcode == Opcode::Close as u8 };
         }
     }
 

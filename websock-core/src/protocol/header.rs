@@ -84,6 +84,18 @@ pub(super) fn begins_control(first: u8) -> bool {
     first & 0x08 != 0
 }
 
+/// The opcode of the next frame and its whole size, header included, whatever rules it breaks: enough to step over it.
+pub(super) fn frame_size(bytes: &[u8]) -> Option<(u8, u64)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    let (length, at) = match second & 0x7f {
+        126 => (u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?).into(), 4),
+        127 => (u64::from_be_bytes(*bytes.get(2..10)?.first_chunk()?), 10),
+        short => (short.into(), 2),
+    };
+    let mask = if second & 0x80 == 0 { 0 } else { 4 };
+    Some((first & 0x0f, length.saturating_add(at + mask)))
+}
+
 /// FIN, the reserved bits and the opcode.
 #[inline]
 fn parse_first(byte: u8) -> Result<(bool, Opcode), ProtocolError> {

@@ -427,7 +427,8 @@ async fn a_transport_without_halves_is_closed_once_both_closes_are_through() {
         ([text("stop"), close(1000, "")].concat(), None, 0),
         (close(1000, ""), None, 0),
         (close(5000, ""), None, 0),
-        (frame(0xf1, "reserved bits"), Some(close(1000, "")), 5000),
+        (frame(0xf1, "reserved bits"), Some(close(1000, "")), 1000),
+        (vec![0xff, 0xff, 0xff], Some(close(1000, "")), 5000),
     ] {
         let (actor, stage) = transport();
         stage.has_no_halves();
