@@ -1,0 +1,10 @@
+//! Timers: T.
+
+mod silence;
+mod slowness;
+
+use crate::case::Case;
+
+pub(super) fn cases() -> Vec<Case> {
+    [silence::cases(), slowness::cases()].into_iter().flatten().collect()
+}
