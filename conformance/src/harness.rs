@@ -9,7 +9,7 @@ use crate::cases::cases;
 use crate::host::Host;
 
 /// Most cases wait for a server or a timer most of the time, so more of them run at once than there are processors.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// Runs the suite against these servers, as the arguments of the command line say: they are those of `cargo test`.
 ///
