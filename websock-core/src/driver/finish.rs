@@ -52,16 +52,17 @@ where
         };
         let Driver { transport, protocol, mailbox, alarm, options, .. } = self;
         // What panicked may have been the transport, and `terminate` is owed all the same (SPEC L7).
-        let flushed = catch_unwind(poll_fn(|cx| Poll::Ready(transport.write(protocol, cx)))).await;
+        let flushed = catch_unwind(pin!(poll_fn(|cx| Poll::Ready(transport.write(protocol, cx))))).await;
         if wire == Wire::Nothing || flushed.is_err() {
             transport.close();
         }
         let terminate = async {
-            let called = catch_unwind(async move {
+            let called = pin!(async move {
                 if let Some(handler) = handler {
                     handler.terminate(reason).await;
                 }
             });
+            let called = catch_unwind(called);
             let ended = match was_cut {
                 true => tokio::time::timeout(LAST_GRACE, called).await.ok(),
                 false => unless_cut(mailbox, called).await,
@@ -73,7 +74,9 @@ where
         let linger = async {
             let mut farewell =
                 Farewell { transport, protocol, alarm, options, can_shut: true, peer_ended: false };
-            if let Some(Err(Panicked(panic))) = unless_cut(mailbox, catch_unwind(farewell.linger())).await {
+            if let Some(Err(Panicked(panic))) =
+                unless_cut(mailbox, catch_unwind(pin!(farewell.linger()))).await
+            {
                 tracing::error!(panic, "the transport panicked");
             }
             farewell.transport.close();

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -152,19 +152,18 @@ impl<I> Mailbox<I> {
 
 impl<I> Mailbox<I> {
     /// Runs `future` as callbacks of this mailbox's connection, so that the mailbox knows its own (SPEC B6).
-    pub(super) async fn scope<F: Future>(&self, future: F) -> F::Output {
+    pub(super) fn scope<F: Future>(&self, mut future: Pin<&mut F>) -> impl Future<Output = F::Output> {
         struct Restore(usize);
         impl Drop for Restore {
             fn drop(&mut self) {
                 RUNNING.set(self.0);
             }
         }
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            let _restore = Restore(RUNNING.replace(self.shared.id()));
+        let id = self.shared.id();
+        poll_fn(move |cx| {
+            let _restore = Restore(RUNNING.replace(id));
             future.as_mut().poll(cx)
         })
-        .await
     }
 }
 

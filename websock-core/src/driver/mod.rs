@@ -24,6 +24,7 @@ mod timers;
 mod transport;
 
 use std::fmt;
+use std::pin::pin;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -121,16 +122,20 @@ impl<H: WebSock> Connection<H> {
             let socket = Socket { mailbox: mailbox.clone(), subprotocol: accepted.subprotocol };
             let mut driver = Driver::new(transport, &received, receiver, accepted.options);
             drop(received);
-            let end = match catch_unwind(mailbox.scope(driver.serve(&mut handler, socket))).await {
-                Ok(Err(end)) => *end,
-                Err(Panicked(panic)) => {
-                    tracing::error!(panic, "a callback panicked");
-                    End::Panic
+            let end = {
+                let callbacks = pin!(driver.serve(&mut handler, socket));
+                match catch_unwind(pin!(mailbox.scope(callbacks))).await {
+                    Ok(Err(end)) => *end,
+                    Err(Panicked(panic)) => {
+                        tracing::error!(panic, "a callback panicked");
+                        End::Panic
+                    }
                 }
             };
             drop(mailbox);
             let handler = driver.owes_terminate(&end).then_some(handler);
-            let ended = driver.finish(handler, end).await;
+            // Boxed, so that a connection that lives does not hold the room that its end will need (SPEC B8).
+            let ended = Box::pin(driver.finish(handler, end)).await;
             report(&ended, &driver);
             drop(driver);
             drop(membership);

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 /// A future panicked; what the panic said, for the log.
@@ -13,15 +13,15 @@ pub(super) struct Panicked(pub(super) String);
 /// Runs a future to its end or to its panic.
 ///
 /// What the future borrowed is seen again after a panic, so it must be sound then: the driver's own state changes
-/// only between callbacks.
-pub(super) async fn catch_unwind<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+/// only between callbacks. It is pinned by the caller, so that it lies in memory once.
+pub(super) fn catch_unwind<F: Future>(
+    mut future: Pin<&mut F>,
+) -> impl Future<Output = Result<F::Output, Panicked>> {
+    poll_fn(move |cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Ok(Poll::Pending) => Poll::Pending,
         Err(payload) => Poll::Ready(Err(Panicked(message(payload)))),
     })
-    .await
 }
 
 fn message(payload: Box<dyn Any + Send>) -> String {
