@@ -88,6 +88,6 @@ pub use boxed::BoxWebSock;
 #[cfg(feature = "driver")]
 pub use contract::Accept;
 #[cfg(feature = "driver")]
-pub use driver::{Connection, Drain, Drained, Mailbox, SendError, Shutdown, Socket, TrySendError};
+pub use driver::{Connection, Drain, Drained, Mailbox, SendError, Shutdown, Socket, Transport, TrySendError};
 #[cfg(feature = "driver")]
 pub use handler::WebSock;

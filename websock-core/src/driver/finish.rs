@@ -5,15 +5,13 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::drain::LAST_GRACE;
 use super::ending::{End, Wire};
 use super::mailbox::Receiver;
 use super::panic::{Panicked, catch_unwind};
 use super::serve::Driver;
 use super::timers::{Alarm, after, now};
-use super::transport::{Received, Transport, reclaim};
+use super::transport::{Line, Received, Transport, reclaim};
 use crate::close::{CloseCode, CloseFrame};
 use crate::handler::WebSock;
 use crate::options::Options;
@@ -33,7 +31,7 @@ pub(super) struct Ended {
 
 impl<T, I> Driver<T, I>
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: Transport,
     I: Send + 'static,
 {
     /// Ends the connection. A handler on which `terminate` is not to be called is not given (SPEC L7).
@@ -50,11 +48,11 @@ where
             }
             Wire::Nothing => None,
         };
-        let Driver { transport, protocol, mailbox, alarm, options, .. } = self;
+        let Driver { line, protocol, mailbox, alarm, options, .. } = self;
         // What panicked may have been the transport, and `terminate` is owed all the same (SPEC L7).
-        let flushed = catch_unwind(pin!(poll_fn(|cx| Poll::Ready(transport.write(protocol, cx))))).await;
+        let flushed = catch_unwind(pin!(poll_fn(|cx| Poll::Ready(line.write(protocol, cx))))).await;
         if wire == Wire::Nothing || flushed.is_err() {
-            transport.close();
+            line.close();
         }
         let terminate = async {
             let called = pin!(async move {
@@ -72,14 +70,13 @@ where
             }
         };
         let linger = async {
-            let mut farewell =
-                Farewell { transport, protocol, alarm, options, can_shut: true, peer_ended: false };
+            let mut farewell = Farewell { line, protocol, alarm, options, can_shut: true, peer_ended: false };
             if let Some(Err(Panicked(panic))) =
                 unless_cut(mailbox, catch_unwind(pin!(farewell.linger()))).await
             {
                 tracing::error!(panic, "the transport panicked");
             }
-            farewell.transport.close();
+            farewell.line.close();
         };
         both(terminate, linger).await;
         Ended { reason: label, code }
@@ -88,7 +85,7 @@ where
 
 /// What a closing connection still does on its transport.
 struct Farewell<'a, T> {
-    transport: &'a mut Transport<T>,
+    line: &'a mut Line<T>,
     protocol: &'a mut Protocol,
     alarm: &'a mut Alarm,
     options: &'a Options,
@@ -98,7 +95,7 @@ struct Farewell<'a, T> {
     peer_ended: bool,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Farewell<'_, T> {
+impl<T: Transport> Farewell<'_, T> {
     /// Writes the rest, shuts our side, and discards what still comes until the peer has read everything and ends
     /// its side too, or time is up: a socket closed with unread bytes would be reset, and the reset would overtake
     /// the Close frame (SPEC X6). Where our side cannot be shut alone, a peer that has sent its Close waits for the
@@ -107,10 +104,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Farewell<'_, T> {
         poll_fn(|cx| self.poll_write_rest(cx)).await;
         let deadline = after(now(), Some(self.options.get_close_timeout()));
         poll_fn(|cx| {
-            if self.transport.broken().is_some() || self.alarm.poll(deadline, cx).is_ready() {
+            if self.line.broken().is_some() || self.alarm.poll(deadline, cx).is_ready() {
                 return Poll::Ready(());
             }
-            self.can_shut = ready!(self.transport.poll_shutdown(cx)).is_ok();
+            self.can_shut = ready!(self.line.poll_shutdown(cx)).is_ok();
             self.poll_peer_ended(cx)
         })
         .await;
@@ -118,14 +115,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Farewell<'_, T> {
 
     /// Ready when everything is written, or nothing more can be. The peer may have to be read from first.
     fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.transport.write(self.protocol, cx);
+        self.line.write(self.protocol, cx);
         if self.protocol.unsent() == 0 {
             return Poll::Ready(());
         }
         let _ = self.poll_peer_ended(cx);
-        let deadline =
-            self.transport.stalled().and_then(|since| after(since, self.options.get_write_timeout()));
-        self.alarm.poll(deadline, cx).map(|()| self.transport.close())
+        let deadline = self.line.stalled().and_then(|since| after(since, self.options.get_write_timeout()));
+        self.alarm.poll(deadline, cx).map(|()| self.line.close())
     }
 
     /// Discards what the peer sends. Ready when it has ended its side.
@@ -137,7 +133,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Farewell<'_, T> {
                 let _ = pin!(tokio::task::yield_now()).poll(cx);
                 return Poll::Pending;
             }
-            let received = self.transport.poll_receive(self.protocol, cx);
+            let received = self.line.poll_receive(self.protocol, cx);
             reclaim(self.protocol);
             match ready!(received) {
                 Ok(Some(Received { count, .. })) => discarded += count,

@@ -27,7 +27,6 @@ use std::fmt;
 use std::pin::pin;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 
 use crate::handler::WebSock;
@@ -42,6 +41,7 @@ use serve::Driver;
 
 pub use drain::{Drain, Drained, Shutdown};
 pub use mailbox::{Mailbox, SendError, TrySendError};
+pub use transport::Transport;
 
 /// What a handler gets in [`init`](crate::WebSock::init): its connection as seen from inside.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl<H: WebSock> Connection<H> {
     /// Where there is no tokio runtime with its timer enabled. A panic of the handler is caught.
     pub async fn run<T>(self, transport: T, received: Bytes)
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        T: Transport,
     {
         let Connection { mut handler, accepted, mailbox, receiver, membership } = self;
         let span = tracing::info_span!(

@@ -6,13 +6,11 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::Socket;
 use super::ending::End;
 use super::mailbox::{CloseRequest, Receiver};
 use super::timers::{Alarm, after, earliest, now};
-use super::transport::{Broken, Received, Transport, reclaim};
+use super::transport::{Broken, Line, Received, Transport, reclaim};
 use crate::close::Timeout;
 use crate::handler::WebSock;
 use crate::options::Options;
@@ -29,7 +27,7 @@ const BYTES_PER_TURN: usize = 256 * 1024;
 /// A connection while its handler runs on its transport.
 #[derive(Debug)]
 pub(super) struct Driver<T, I> {
-    pub(super) transport: Transport<T>,
+    pub(super) line: Line<T>,
     pub(super) protocol: Protocol,
     pub(super) mailbox: Receiver<I>,
     pub(super) alarm: Alarm,
@@ -69,7 +67,7 @@ impl Turn {
 
 impl<T, I> Driver<T, I>
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: Transport,
     I: Send + 'static,
 {
     /// A connection whose 101 was just sent, and the bytes that came with its request (SPEC F7).
@@ -80,7 +78,7 @@ where
             protocol.receive(&mut received.to_vec(), now);
         }
         Driver {
-            transport: Transport::new(io),
+            line: Line::new(io),
             protocol,
             mailbox,
             alarm: Alarm::default(),
@@ -194,7 +192,7 @@ where
             if has_passed(callback) {
                 return Poll::Ready(End::Timeout(Timeout::Callback).into());
             }
-            self.transport.give_up(Broken::TimedOut);
+            self.line.give_up(Broken::TimedOut);
         }
     }
 
@@ -225,14 +223,14 @@ where
     fn must_pause(&self) -> bool {
         self.mailbox.is_close_requested()
             || self.protocol.unsent() >= self.high_water
-            || self.transport.broken() == Some(Broken::TimedOut)
+            || self.line.broken() == Some(Broken::TimedOut)
     }
 
     /// Ends the connection if it is to close, else waits until the peer has taken enough of what was pushed.
     #[cold]
     async fn pause(&mut self) -> Result<(), Box<End>> {
         self.check_close_requested()?;
-        if self.transport.broken() == Some(Broken::TimedOut) {
+        if self.line.broken() == Some(Broken::TimedOut) {
             return Err(End::Timeout(Timeout::Write).into());
         }
         let room = poll_fn(|cx| self.poll_room(cx)).await;
@@ -288,7 +286,7 @@ where
             self.check_peer(heard)?;
         }
         reclaim(&mut self.protocol);
-        match self.transport.poll_receive(&mut self.protocol, cx) {
+        match self.line.poll_receive(&mut self.protocol, cx) {
             Poll::Ready(Ok(Some(Received { count, at }))) => {
                 self.turn.read += count;
                 self.heard = Some(at);
@@ -297,7 +295,7 @@ where
             Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Disconnected.into())),
             Poll::Pending => {}
         }
-        if self.transport.broken().is_some() {
+        if self.line.broken().is_some() {
             if std::mem::replace(gave_a_turn, true) {
                 return Poll::Ready(Err(End::Disconnected.into()));
             }
@@ -323,12 +321,12 @@ where
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
-        self.turn.written += self.transport.write(&mut self.protocol, cx);
+        self.turn.written += self.line.write(&mut self.protocol, cx);
     }
 
     /// When the peer will have taken nothing for too long.
     pub(super) fn write_deadline(&self) -> Option<Instant> {
-        after(self.transport.stalled()?, self.options.get_write_timeout())
+        after(self.line.stalled()?, self.options.get_write_timeout())
     }
 }
 

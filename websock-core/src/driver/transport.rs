@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -25,9 +26,69 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = Cell::default();
 }
 
-/// The transport, and how it stands with it.
+/// What a connection is served over: bytes in, bytes out.
+///
+/// Whatever is [`AsyncRead`] and [`AsyncWrite`] is a transport. Only an adapter whose server wants to be given bytes,
+/// or gives them, implements this itself.
+pub trait Transport {
+    /// Reads what is there, once, into `buffer`, and gives the number of bytes: 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// When nothing can be read any more.
+    fn poll_receive(&mut self, buffer: &mut impl BufMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+
+    /// Writes, once, of what waits in `protocol`, which is something, and tells it what was written. Gives the number
+    /// of bytes; pending when there is no room.
+    ///
+    /// # Errors
+    /// When nothing can be written any more.
+    fn poll_transmit(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+
+    /// Passes on what is written and still lies in a buffer of the transport's own.
+    ///
+    /// # Errors
+    /// When nothing can be written any more.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends the writing side alone, so that the peer reads everything and then the end (SPEC X6).
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the two sides cannot be ended each by itself.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {
+    #[inline]
+    fn poll_receive(&mut self, buffer: &mut impl BufMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        poll_read_buf(Pin::new(self), cx, buffer)
+    }
+
+    #[inline]
+    fn poll_transmit(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(self);
+        let mut slices = [IoSlice::new(&[]); PIECES];
+        let written = match protocol.poll_transmit(&mut slices) {
+            1 => io.poll_write(cx, &slices[0]),
+            count => io.poll_write_vectored(cx, &slices[..count]),
+        };
+        let count = ready!(written)?;
+        protocol.transmitted(count);
+        Poll::Ready(Ok(count))
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_shutdown(cx)
+    }
+}
+
+/// The way to the peer: the transport, and how it stands with it.
 #[derive(Debug)]
-pub(super) struct Transport<T> {
+pub(super) struct Line<T> {
     /// `None` once it is closed.
     io: Option<T>,
     /// Since when the peer has taken nothing of what waits to be written.
@@ -54,9 +115,9 @@ pub(super) struct Received {
     pub(super) at: Instant,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Transport<T> {
+impl<T: Transport> Line<T> {
     pub(super) fn new(io: T) -> Self {
-        Transport { io: Some(io), stalled: None, unflushed: false, broken: None }
+        Line { io: Some(io), stalled: None, unflushed: false, broken: None }
     }
 
     /// Since when the peer has taken nothing of what waits to be written.
@@ -81,8 +142,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport<T> {
         self.give_up(Broken::Failed);
     }
 
-    fn pin(io: &mut Option<T>) -> io::Result<Pin<&mut T>> {
-        io.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    fn open(io: &mut Option<T>) -> io::Result<&mut T> {
+        io.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Reads what is there, once, into the engine; `None` at the end of the stream.
@@ -92,9 +153,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport<T> {
         protocol: &mut Protocol,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Received>>> {
-        let mut io = Self::pin(&mut self.io)?;
+        let io = Self::open(&mut self.io)?;
         let received = |count| (count > 0).then(|| Received { count, at: now() });
-        let direct = protocol.direct_buffer().map(|mut buffer| poll_read_buf(io.as_mut(), cx, &mut buffer));
+        let direct = protocol.direct_buffer().map(|mut buffer| io.poll_receive(&mut buffer, cx));
         if let Some(read) = direct {
             let received = received(ready!(read)?);
             if let Some(Received { count, at }) = received {
@@ -103,7 +164,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport<T> {
             return Poll::Ready(Ok(received));
         }
         let mut buffer = scratch();
-        let received = poll_read_buf(io, cx, &mut buffer).map_ok(received);
+        let received = io.poll_receive(&mut buffer, cx).map_ok(received);
         if let Poll::Ready(Ok(Some(Received { at, .. }))) = received {
             protocol.receive(&mut buffer, at);
         }
@@ -116,9 +177,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport<T> {
     pub(super) fn write(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> usize {
         let before = protocol.unsent();
         while self.broken.is_none() && protocol.unsent() > 0 {
-            match self.poll_write(protocol, cx) {
+            match self.poll_transmit(protocol, cx) {
                 Poll::Ready(Ok(count)) if count > 0 => {
-                    protocol.transmitted(count);
                     self.stalled = None;
                     self.unflushed = true;
                 }
@@ -132,27 +192,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport<T> {
         if self.broken.is_some() {
             protocol.discard_unsent();
         } else if self.unflushed {
-            match Self::pin(&mut self.io).map(|io| io.poll_flush(cx)) {
-                Ok(Poll::Pending) => {}
-                Ok(Poll::Ready(Ok(()))) => self.unflushed = false,
-                Ok(Poll::Ready(Err(_))) | Err(_) => self.give_up(Broken::Failed),
+            match self.poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(_)) => self.give_up(Broken::Failed),
             }
         }
         before - protocol.unsent()
     }
 
-    fn poll_write(&mut self, protocol: &Protocol, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let io = Self::pin(&mut self.io)?;
-        let mut slices = [IoSlice::new(&[]); PIECES];
-        match protocol.poll_transmit(&mut slices) {
-            1 => io.poll_write(cx, &slices[0]),
-            count => io.poll_write_vectored(cx, &slices[..count]),
-        }
+    fn poll_transmit(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        Self::open(&mut self.io)?.poll_transmit(protocol, cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::open(&mut self.io)?.poll_flush(cx)
     }
 
     /// Ends our side of the transport, so that the peer reads everything and then the end (SPEC X6).
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::pin(&mut self.io)?.poll_shutdown(cx)
+        Self::open(&mut self.io)?.poll_shutdown(cx)
     }
 }
 

@@ -117,6 +117,31 @@ impl Outgoing {
         self.written += count;
     }
 
+    /// Takes what is to be written next, at most `limit` bytes of it.
+    pub(super) fn take(&mut self, limit: usize) -> Option<Bytes> {
+        if limit == 0 {
+            return None;
+        }
+        if self.segments.is_empty() {
+            if self.unsent == 0 {
+                return None;
+            }
+            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+            tail.advance(std::mem::take(&mut self.written));
+            self.segments.push_back(tail);
+        }
+        let segment = self.segments.front_mut()?;
+        let taken = segment.split_to(limit.min(segment.len()));
+        if segment.is_empty() {
+            self.segments.pop_front();
+        }
+        self.unsent -= taken.len();
+        if self.unsent == 0 {
+            self.clear();
+        }
+        Some(taken)
+    }
+
     /// Forgets everything that is not written.
     pub(super) fn clear(&mut self) {
         *self = Outgoing::default();
@@ -162,6 +187,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_is_what_would_have_been_written() {
+        for limit in [1, 7, 1000, LARGE, 10 * LARGE] {
+            let (mut outgoing, mut taken) = (Outgoing::default(), Vec::new());
+            for size in [3, LARGE, 20, 2 * LARGE, LARGE, 5] {
+                outgoing.push(Frame::binary(vec![size as u8; size]));
+            }
+            let all = rest(&outgoing);
+            outgoing.sent(2);
+            taken.extend_from_slice(&all[..2]);
+            while let Some(bytes) = outgoing.take(limit) {
+                assert!((1..=limit).contains(&bytes.len()));
+                taken.extend_from_slice(&bytes);
+                assert_eq!(outgoing.unsent(), all.len() - taken.len());
+            }
+            assert!(taken == all, "{limit}");
+            assert_eq!(outgoing.tail.capacity() + outgoing.segments.capacity(), 0);
+            assert_eq!(outgoing.take(0), None);
+        }
+    }
+
+    #[test]
     fn a_large_payload_is_not_copied_and_nothing_is_held_after_it_was_written() {
         let payload = Bytes::from(vec![1; LARGE]);
         let mut outgoing = Outgoing::default();
@@ -172,6 +218,9 @@ mod tests {
         outgoing.sent(outgoing.unsent());
         assert_eq!(outgoing.tail.capacity() + outgoing.segments.capacity(), 0);
         assert!(payload.is_unique());
+        outgoing.push(Frame::binary(payload.clone()));
+        assert_eq!(outgoing.take(LARGE).unwrap().len(), 4);
+        assert_eq!(outgoing.take(LARGE).unwrap().as_ptr(), payload.as_ptr());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!   [`handle_timeout`](Protocol::handle_timeout).
 //! - **In from the application**: [`send`](Protocol::send), [`close`](Protocol::close).
 //! - **Out**: [`poll_event`](Protocol::poll_event), [`poll_transmit`](Protocol::poll_transmit) (answered by
-//!   [`transmitted`](Protocol::transmitted)) and [`poll_timeout`](Protocol::poll_timeout).
+//!   [`transmitted`](Protocol::transmitted)) or [`take_transmit`](Protocol::take_transmit), and [`poll_timeout`](Protocol::poll_timeout).
 //!
 //! A driver reads, gives the bytes to `receive`, takes events until there are none, sends what they lead to, writes
 //! what `poll_transmit` shows, and waits for bytes or for the deadline.
@@ -39,7 +39,7 @@ mod traffic;
 use std::io::IoSlice;
 use std::time::Instant;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 
 use crate::close::{CloseFrame, Timeout};
 use crate::message::{Control, Frame, Message};
@@ -249,6 +249,12 @@ impl Protocol {
     /// If `count` is more than [`unsent`](Self::unsent).
     pub fn transmitted(&mut self, count: usize) {
         self.outgoing.sent(count);
+    }
+
+    /// Takes the bytes to write next, at most `limit` of them, for a transport that can own them: then nothing is
+    /// copied. They count as written.
+    pub fn take_transmit(&mut self, limit: usize) -> Option<Bytes> {
+        self.outgoing.take(limit)
     }
 
     /// Forgets what is not written, for a peer that can no longer be reached.
