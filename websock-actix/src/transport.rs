@@ -2,24 +2,30 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use futures_util::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use websock_core::protocol::Protocol;
 
 /// How much the server may have given that the driver has not read. As long as there is room it is all taken from the
 /// server: actix drops what it has read and could not pass on when the peer ends its side.
 const INCOMING: usize = 128 * 1024;
 
-/// How much the driver may write before the server takes it, and so the most that is written to the socket at once:
-/// what fits into one segment of a loopback device, or into one offloaded packet of a network card.
-const OUTGOING: usize = 60 * 1024;
+/// How much the driver gets at once: enough to see that a large message comes, whose rest it then reads straight into
+/// the message. The bytes are in memory already, so that small pieces cost little.
+const PIECE: usize = 20 * 1024;
+
+/// So much is worth another turn of the runtime.
+const MUCH: usize = 32 * 1024;
+
+/// How much the driver may write before the server takes it.
+const OUTGOING: usize = 132 * 1024;
 
 /// What lies between a connection's driver and the server.
 pub(crate) struct Link {
@@ -41,7 +47,9 @@ struct Incoming {
 /// From the driver to the server.
 #[derive(Default)]
 struct Outgoing {
-    bytes: Vec<u8>,
+    /// Taken over from the engine as it was there, so that nothing is copied.
+    chunks: VecDeque<Bytes>,
+    held: usize,
     /// Whether the driver had more to write than there was room.
     is_short: bool,
     /// The server, while it waits for more.
@@ -64,16 +72,30 @@ impl Link {
         self.task.get().is_some_and(|task| self.incoming.borrow_mut().fetch(task))
     }
 
-    /// The bytes that the server is to write next.
+    /// The bytes that the server is to write next. actix writes to the socket after each chunk of some size, so several
+    /// messages go together: a copy costs less than a write.
     pub(crate) fn take(&self) -> Option<Bytes> {
         let mut outgoing = self.outgoing.borrow_mut();
-        if outgoing.bytes.is_empty() { None } else { Some(std::mem::take(&mut outgoing.bytes).into()) }
+        let chunk = if outgoing.chunks.len() > 2 {
+            let mut all = Vec::with_capacity(outgoing.held);
+            outgoing.chunks.drain(..).for_each(|chunk| all.extend_from_slice(&chunk));
+            all.into()
+        } else {
+            outgoing.chunks.pop_front()?
+        };
+        outgoing.held -= chunk.len();
+        Some(chunk)
+    }
+
+    /// Whether handling what came may take a while.
+    pub(crate) fn holds_much(&self) -> bool {
+        self.incoming.borrow().held >= MUCH
     }
 
     /// Whether there is room for which the driver waits.
     pub(crate) fn has_room_again(&self) -> bool {
         let mut outgoing = self.outgoing.borrow_mut();
-        outgoing.bytes.is_empty() && std::mem::take(&mut outgoing.is_short)
+        outgoing.held == 0 && std::mem::take(&mut outgoing.is_short)
     }
 
     /// The server waits for the next bytes, or for the end.
@@ -122,83 +144,65 @@ impl Incoming {
 
     /// Moves bytes out of the first chunk. A chunk that is used up is dropped at once: only then can actix read into
     /// its memory again.
-    fn read(&mut self, buf: &mut ReadBuf<'_>) -> bool {
-        let Some(chunk) = self.chunks.front_mut() else { return false };
-        let count = chunk.len().min(buf.remaining());
-        buf.put_slice(&chunk[..count]);
+    fn read(&mut self, buffer: &mut impl BufMut) -> Option<usize> {
+        let chunk = self.chunks.front_mut()?;
+        let count = chunk.len().min(buffer.remaining_mut()).min(PIECE);
+        buffer.put_slice(&chunk[..count]);
         self.held -= count;
         if count == chunk.len() {
             self.chunks.pop_front();
         } else {
             chunk.advance(count);
         }
-        true
+        Some(count)
     }
 }
 
 /// The driver's end of a [`Link`].
 pub(crate) struct Transport(pub(crate) Rc<Link>);
 
-impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        while !self.0.incoming.borrow_mut().read(buf) {
+impl websock_core::Transport for Transport {
+    fn poll_receive(&mut self, buffer: &mut impl BufMut, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(count) = self.0.incoming.borrow_mut().read(buffer) {
+                return Poll::Ready(Ok(count));
+            }
             if !self.0.fetch() {
                 let incoming = &mut *self.0.incoming.borrow_mut();
                 if incoming.ended || self.0.outgoing.borrow().refused {
-                    return Poll::Ready(incoming.error.take().map_or(Ok(()), Err));
+                    return Poll::Ready(incoming.error.take().map_or(Ok(0), Err));
                 }
                 return Poll::Pending;
             }
         }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_transmit(&mut self, protocol: &mut Protocol, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let outgoing = &mut *self.0.outgoing.borrow_mut();
         if outgoing.refused {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = OUTGOING - outgoing.bytes.len();
-        if room == 0 {
+        let before = outgoing.held;
+        while let Some(chunk) = protocol.take_transmit(OUTGOING - outgoing.held) {
+            outgoing.held += chunk.len();
+            outgoing.chunks.push_back(chunk);
+        }
+        if outgoing.held == before {
             outgoing.is_short = true;
             return Poll::Pending;
-        }
-        let total = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room);
-        if outgoing.bytes.is_empty() {
-            outgoing.bytes.reserve_exact(total);
-        }
-        let mut left = total;
-        for buf in bufs {
-            let count = left.min(buf.len());
-            outgoing.bytes.extend_from_slice(&buf[..count]);
-            left -= count;
         }
         if let Some(server) = outgoing.server.take() {
             server.wake();
         }
-        Poll::Ready(Ok(total))
+        Poll::Ready(Ok(outgoing.held - before))
     }
 
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
     /// actix gives no way to shut one half: the response's body stays open until the driver drops its end (SPEC X6).
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }
