@@ -1,0 +1,216 @@
+//! Runs everything: each server once in each round, in another order every time, in a process of its own.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::machine::{Cores, Machine};
+use crate::memory::Memory;
+use crate::meter::{Speed, Timing};
+use crate::process::{self, Process};
+use crate::scenario::{self, Scenario, Work};
+use crate::servers::{self, Server};
+use crate::{Result, Run, connect, fanout, load, machine, memory, report};
+
+/// More than this part of a core for others, and a measurement is disturbed.
+const DISTURBED: f64 = 0.1;
+
+/// Files that the process has open besides its connections.
+const OTHER_FILES: usize = 100;
+
+/// Everything that was measured, as it is kept.
+#[derive(Debug, Serialize)]
+pub(crate) struct Results {
+    pub(crate) machine: Machine,
+    /// Seconds since 1970.
+    pub(crate) started: u64,
+    pub(crate) quick: bool,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    pub(crate) cores: Cores,
+    pub(crate) scenarios: Vec<Scenario>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) failures: Vec<String>,
+}
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) scenario: String,
+    pub(crate) server: &'static str,
+    pub(crate) round: usize,
+    /// Others worked meanwhile, and not only for a moment.
+    pub(crate) disturbed: bool,
+    #[serde(flatten)]
+    pub(crate) measured: Measured,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Measured {
+    Speed(Speed),
+    Memory(Memory),
+}
+
+pub(crate) fn run(options: &Run) -> Result<()> {
+    let scenarios = scenarios(options)?;
+    let servers = chosen(options)?;
+    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 5 });
+    let seconds = options.seconds.unwrap_or(if options.quick { 0.2 } else { 1.0 });
+    let timing = Timing {
+        warm_up: Duration::try_from_secs_f64(seconds * 0.4)?,
+        measure: Duration::try_from_secs_f64(seconds)?,
+    };
+    let retries = if options.quick { 0 } else { 2 };
+    let cores = Cores::choose(1)?;
+    machine::pin(&[cores.generator])?;
+
+    let turns = |scenario: &Scenario| if scenario.only_once() { 1 } else { rounds };
+    let total = scenarios.iter().map(|scenario| turns(scenario) * matching(&servers, scenario).count()).sum();
+    let mut progress = Progress { done: 0, total, began: Instant::now() };
+    let mut results = Results {
+        machine: Machine::describe(process::congestion()),
+        started: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+        quick: options.quick,
+        rounds,
+        seconds,
+        cores,
+        scenarios,
+        samples: Vec::new(),
+        failures: Vec::new(),
+    };
+    for round in 0..rounds {
+        for (number, scenario) in results.scenarios.iter().enumerate() {
+            if round >= turns(scenario) {
+                continue;
+            }
+            let mut servers: Vec<_> = matching(&servers, scenario).collect();
+            let rotate = (round * servers.len() / rounds + number) % servers.len().max(1);
+            servers.rotate_left(rotate);
+            for server in servers {
+                let measured = measure(server, scenario, timing, retries);
+                progress.show(round, scenario, server, &measured);
+                match measured {
+                    Ok((measured, disturbed)) => results.samples.push(Sample {
+                        scenario: scenario.name.clone(),
+                        server: server.name,
+                        round,
+                        disturbed,
+                        measured,
+                    }),
+                    Err(error) => {
+                        results.failures.push(format!("{} in {}: {error}", server.name, scenario.name))
+                    }
+                }
+            }
+        }
+        report::write(&results, &options.out)?;
+    }
+    progress.clear();
+    report::show(&results, &options.out);
+    if results.failures.is_empty() { Ok(()) } else { Err(results.failures.join("\n       ").into()) }
+}
+
+/// What to measure, as far as there are enough files for it.
+fn scenarios(options: &Run) -> Result<Vec<Scenario>> {
+    let mut scenarios = match &options.scenario[..] {
+        [] => scenario::all(options.quick),
+        names => names.iter().map(|name| scenario::find(name)).collect::<Result<_>>()?,
+    };
+    let files = usize::try_from(machine::raise_open_files()?).unwrap_or(usize::MAX) - OTHER_FILES;
+    for scenario in &mut scenarios {
+        if let Work::Idle(idle) = &mut scenario.work {
+            idle.connections = idle.connections.min(files);
+        }
+    }
+    scenarios.retain(|scenario| {
+        let fits = scenario.connections() <= files;
+        if !fits {
+            eprintln!("{} is left out: only {files} connections, see `ulimit -Hn`", scenario.name);
+        }
+        fits
+    });
+    Ok(scenarios)
+}
+
+fn chosen(options: &Run) -> Result<Vec<&'static Server>> {
+    for name in &options.servers {
+        servers::find(name).ok_or_else(|| format!("no server {name:?}: see --list"))?;
+    }
+    let chosen = |server: &&Server| {
+        options.servers.is_empty() || server.bare || options.servers.iter().any(|name| name == server.name)
+    };
+    Ok(servers::ALL.iter().filter(chosen).collect())
+}
+
+/// The servers that can do this.
+fn matching(servers: &[&'static Server], scenario: &Scenario) -> impl Iterator<Item = &'static Server> {
+    servers.iter().copied().filter(|server| server.job == scenario.job())
+}
+
+/// Whether it was disturbed, too. Then it is repeated.
+fn measure(
+    server: &'static Server,
+    scenario: &Scenario,
+    timing: Timing,
+    retries: usize,
+) -> Result<(Measured, bool)> {
+    let cores = Cores::choose(scenario.workers)?;
+    let mut attempt = 0;
+    loop {
+        let process = Process::start(server, scenario.workers, &cores.server)?;
+        let speed = match &scenario.work {
+            Work::Echo(load) => load::run(&process, load, timing)?,
+            Work::Fanout(fanout) => fanout::run(&process, fanout, timing)?,
+            Work::Connect(connect) => connect::run(&process, connect, timing)?,
+            Work::Idle(idle) => return Ok((Measured::Memory(memory::run(&process, idle)?), false)),
+        };
+        let disturbed = speed.other_cores > DISTURBED || speed.stolen_cores > DISTURBED;
+        if !disturbed || attempt == retries {
+            return Ok((Measured::Speed(speed), disturbed));
+        }
+        attempt += 1;
+        std::thread::sleep(timing.measure);
+    }
+}
+
+/// A line that says how far it is: overwritten on a terminal, else one line each.
+struct Progress {
+    done: usize,
+    total: usize,
+    began: Instant,
+}
+
+impl Progress {
+    fn show(
+        &mut self,
+        round: usize,
+        scenario: &Scenario,
+        server: &Server,
+        measured: &Result<(Measured, bool)>,
+    ) {
+        self.done += 1;
+        let left = self.began.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
+        let what = match measured {
+            Ok((Measured::Speed(speed), false)) => format!("{:.3} us", speed.cpu),
+            Ok((Measured::Speed(speed), true)) => format!("{:.3} us, disturbed", speed.cpu),
+            Ok((Measured::Memory(memory), _)) => format!("{:.1} KiB, {:.1} KiB", memory.fresh, memory.after),
+            Err(error) => format!("failed: {error}"),
+        };
+        let (start, end) = if std::io::stderr().is_terminal() { ("\r\x1b[K", "") } else { ("", "\n") };
+        let (done, total, name) = (self.done, self.total, &scenario.name);
+        let round = round + 1;
+        eprint!(
+            "{start}[{done}/{total}, {left:.0} s left] round {round}, {name}, {}: {what}{end}",
+            server.name
+        );
+        std::io::stderr().flush().ok();
+    }
+
+    fn clear(&self) {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

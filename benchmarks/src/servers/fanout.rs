@@ -1,0 +1,110 @@
+//! Fan-out: what one connection sends goes to all the others.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use websock_core::{HandleResult, Mailbox, Message, Outcome, Prepared, Socket, WebSock};
+
+use super::ours;
+
+/// The connections, each with its number.
+type Members<T> = Arc<Mutex<Vec<(usize, T)>>>;
+
+fn lock<T>(members: &Mutex<T>) -> MutexGuard<'_, T> {
+    members.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All the connections of a server.
+#[derive(Clone, Default)]
+pub(super) struct Hub(Members<Mailbox<Prepared>>);
+
+/// One of them.
+pub(super) struct Subscriber {
+    hub: Hub,
+    number: usize,
+}
+
+impl Subscriber {
+    pub(super) fn new(hub: Hub) -> Self {
+        Subscriber { hub, number: usize::MAX }
+    }
+}
+
+impl WebSock for Subscriber {
+    type Info = Prepared;
+
+    async fn init(&mut self, socket: Socket<Prepared>) -> HandleResult {
+        let mut members = lock(&self.hub.0);
+        self.number = members.len();
+        members.push((self.number, socket.mailbox().clone()));
+        Ok(Outcome::none())
+    }
+
+    async fn handle_in(&mut self, message: Message) -> HandleResult {
+        let frame = Prepared::binary(message.into_bytes());
+        for (number, mailbox) in lock(&self.hub.0).iter() {
+            if *number != self.number {
+                // A full mailbox shows as a message that never comes; who has left is nobody's loss.
+                mailbox.try_send(frame.clone()).ok();
+            }
+        }
+        Ok(Outcome::none())
+    }
+
+    async fn handle_info(&mut self, frame: Prepared) -> HandleResult {
+        Ok(Outcome::push(frame))
+    }
+}
+
+pub(super) fn hyper(listener: TcpListener, workers: usize) -> io::Result<()> {
+    let hub = Hub::default();
+    ours::hyper(listener, workers, move || Subscriber::new(hub.clone()))
+}
+
+pub(super) fn axum(listener: TcpListener, workers: usize) -> io::Result<()> {
+    let hub = Hub::default();
+    ours::axum(listener, workers, move || Subscriber::new(hub.clone()))
+}
+
+pub(super) fn warp(listener: TcpListener, workers: usize) -> io::Result<()> {
+    let hub = Hub::default();
+    ours::warp(listener, workers, move || Subscriber::new(hub.clone()))
+}
+
+/// What is read from one socket is written to all the others.
+pub(super) fn bare(listener: TcpListener, workers: usize) -> io::Result<()> {
+    let members = Members::<OwnedWriteHalf>::default();
+    super::accept(listener, workers, move |stream| {
+        let members = members.clone();
+        async move { publish(stream, &members).await.unwrap_or_default() }
+    })
+}
+
+async fn publish(stream: TcpStream, members: &Members<OwnedWriteHalf>) -> io::Result<()> {
+    let (mut from, to) = stream.into_split();
+    let own = {
+        let mut members = lock(members);
+        let number = members.len();
+        members.push((number, to));
+        number
+    };
+    let mut buffer = [0; 4096];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let message = Bytes::copy_from_slice(&buffer[..read]);
+        for (number, to) in lock(members).iter() {
+            if *number != own {
+                // So few bytes are on their way that the socket takes them all.
+                to.try_write(&message).ok();
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! One handler on hyper, axum and warp.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
+use std::num::NonZeroUsize;
+
+use axum::Router;
+use axum::routing::any;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use warp::{Filter, Reply};
+use websock_core::{HandleResult, Message, Options, Outcome, WebSock};
+
+use super::{MAX_MESSAGE, runtime};
+
+#[derive(Clone, Copy)]
+pub(super) struct Echo;
+
+impl WebSock for Echo {
+    type Info = ();
+
+    async fn handle_in(&mut self, message: Message) -> HandleResult {
+        Ok(Outcome::push(message))
+    }
+}
+
+/// The defaults, timeouts and all, but for the largest message.
+pub(super) fn options() -> Options {
+    const LARGEST: NonZeroUsize = NonZeroUsize::new(MAX_MESSAGE).unwrap();
+    Options::default().max_message_size(LARGEST)
+}
+
+pub(super) fn hyper_echo(listener: TcpListener, workers: usize) -> io::Result<()> {
+    hyper(listener, workers, || Echo)
+}
+
+pub(super) fn axum_echo(listener: TcpListener, workers: usize) -> io::Result<()> {
+    axum(listener, workers, || Echo)
+}
+
+pub(super) fn warp_echo(listener: TcpListener, workers: usize) -> io::Result<()> {
+    warp(listener, workers, || Echo)
+}
+
+pub(super) fn hyper<H: WebSock, F>(listener: TcpListener, workers: usize, handler: F) -> io::Result<()>
+where
+    F: Fn() -> H + Clone + Send + Sync + 'static,
+{
+    let options = options();
+    super::accept(listener, workers, move |stream| {
+        let (handler, options) = (handler.clone(), options.clone());
+        let service = service_fn(move |mut request| {
+            let response = websock_hyper::upgrade(&mut request, handler(), &options);
+            async { Ok::<_, Infallible>(response) }
+        });
+        async move {
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new());
+            http.serve_connection(TokioIo::new(stream), service).with_upgrades().await.ok();
+        }
+    })
+}
+
+pub(super) fn axum<H: WebSock, F>(listener: TcpListener, workers: usize, handler: F) -> io::Result<()>
+where
+    F: Fn() -> H + Clone + Send + Sync + 'static,
+{
+    let options = options();
+    let route = any(move |upgrade: websock_axum::Upgrade| async move { upgrade.accept(handler(), &options) });
+    let router = Router::new().route("/", route);
+    runtime(workers)?
+        .block_on(async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await })
+}
+
+pub(super) fn warp<H: WebSock, F>(listener: TcpListener, workers: usize, handler: F) -> io::Result<()>
+where
+    F: Fn() -> H + Clone + Send + Sync + 'static,
+{
+    let options = options();
+    let route = websock_warp::upgrade()
+        .map(move |upgrade: websock_warp::Upgrade| upgrade.accept(handler(), &options).into_response());
+    runtime(workers)?.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        warp::serve(route).incoming(listener).run().await;
+        Ok(())
+    })
+}
