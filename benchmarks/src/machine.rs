@@ -10,12 +10,16 @@ use serde::Serialize;
 
 use crate::Result;
 
-/// Which cores do what.
+/// The cores that this process may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Cores(Vec<usize>);
+
+/// Which of them do what.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Cores {
+pub(crate) struct Split {
     pub(crate) server: Vec<usize>,
     pub(crate) generator: usize,
-    /// The generator has no core of its own.
+    /// The generator has no core of its own, or only the other half of the server's.
     pub(crate) shared: bool,
 }
 
@@ -38,17 +42,24 @@ pub(crate) struct Busy {
 }
 
 impl Cores {
+    /// To be asked before anything is pinned.
+    pub(crate) fn allowed() -> Result<Self> {
+        let allowed = sched_getaffinity(None)?;
+        Ok(Cores((0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The first cores for a server with this many threads, and for the generator the farthest one that is not the
     /// other half of one of these.
-    pub(crate) fn choose(workers: usize) -> Result<Self> {
-        let allowed = sched_getaffinity(None)?;
-        let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
-        let server: Vec<usize> = allowed.iter().copied().take(workers).collect();
+    pub(crate) fn split(&self, workers: usize) -> Result<Split> {
+        let server = self.0[..workers.min(self.0.len())].to_vec();
         let halves: Vec<usize> = server.iter().flat_map(|core| siblings(*core)).collect();
-        let own = allowed.iter().rev().find(|core| !halves.contains(core));
-        let generator = own.or(allowed.last()).copied().ok_or("no core to run on")?;
-        let shared = server.contains(&generator) || server.len() < workers;
-        Ok(Cores { server, generator, shared })
+        let own = self.0.iter().rev().find(|core| !halves.contains(core));
+        let generator = own.or(self.0.last()).copied().ok_or("no core to run on")?;
+        Ok(Split { shared: own.is_none(), server, generator })
     }
 }
 
@@ -99,13 +110,13 @@ impl Busy {
 }
 
 impl Machine {
-    pub(crate) fn describe(congestion: String) -> Self {
+    pub(crate) fn describe(cores: &Cores, congestion: String) -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let processor = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let rustc = Command::new("rustc").arg("--version").output().ok();
         Machine {
             processor: processor.map_or("unknown", |(_, name)| name).to_owned(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cores.len(),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
             rustc: rustc
                 .map_or_else(String::new, |out| String::from_utf8_lossy(&out.stdout).trim().to_owned()),

@@ -81,6 +81,13 @@ fn overview(results: &Results) -> String {
 
 fn ratios(out: &mut String, results: &Results, group: Group, title: &str) {
     let scenarios = of(results, group);
+    if scenarios.is_empty() {
+        return;
+    }
+    // What growth is compared with.
+    let base =
+        results.scenarios.iter().filter(|scenario| group == Group::Growth && scenario.name == "pipe-20");
+    let scenarios: Vec<_> = base.chain(scenarios).collect();
     let servers = results.servers(&scenarios);
     if servers.is_empty() {
         return;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::machine::{Cores, Machine};
+use crate::machine::{Cores, Machine, Split};
 use crate::memory::Memory;
 use crate::meter::{Speed, Timing};
 use crate::process::{self, Process};
@@ -28,7 +28,7 @@ pub(crate) struct Results {
     pub(crate) quick: bool,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
-    pub(crate) cores: Cores,
+    pub(crate) cores: Split,
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) samples: Vec<Sample>,
     pub(crate) failures: Vec<String>,
@@ -40,6 +40,8 @@ pub(crate) struct Sample {
     pub(crate) scenario: String,
     pub(crate) server: &'static str,
     pub(crate) round: usize,
+    /// The generator had no core of its own.
+    pub(crate) shared: bool,
     /// Others worked meanwhile, and not only for a moment.
     pub(crate) disturbed: bool,
     #[serde(flatten)]
@@ -63,19 +65,18 @@ pub(crate) fn run(options: &Run) -> Result<()> {
         measure: Duration::try_from_secs_f64(seconds)?,
     };
     let retries = if options.quick { 0 } else { 2 };
-    let cores = Cores::choose(1)?;
-    machine::pin(&[cores.generator])?;
+    let cores = Cores::allowed()?;
 
     let turns = |scenario: &Scenario| if scenario.only_once() { 1 } else { rounds };
     let total = scenarios.iter().map(|scenario| turns(scenario) * matching(&servers, scenario).count()).sum();
     let mut progress = Progress { done: 0, total, began: Instant::now() };
     let mut results = Results {
-        machine: Machine::describe(process::congestion()),
+        machine: Machine::describe(&cores, process::congestion()),
         started: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
         quick: options.quick,
         rounds,
         seconds,
-        cores,
+        cores: cores.split(1)?,
         scenarios,
         samples: Vec::new(),
         failures: Vec::new(),
@@ -88,14 +89,17 @@ pub(crate) fn run(options: &Run) -> Result<()> {
             let mut servers: Vec<_> = matching(&servers, scenario).collect();
             let rotate = (round * servers.len() / rounds + number) % servers.len().max(1);
             servers.rotate_left(rotate);
+            let split = cores.split(scenario.workers)?;
+            machine::pin(&[split.generator])?;
             for server in servers {
-                let measured = measure(server, scenario, timing, retries);
+                let measured = measure(server, scenario, &split, timing, retries);
                 progress.show(round, scenario, server, &measured);
                 match measured {
                     Ok((measured, disturbed)) => results.samples.push(Sample {
                         scenario: scenario.name.clone(),
                         server: server.name,
                         round,
+                        shared: split.shared,
                         disturbed,
                         measured,
                     }),
@@ -153,13 +157,13 @@ fn matching(servers: &[&'static Server], scenario: &Scenario) -> impl Iterator<I
 fn measure(
     server: &'static Server,
     scenario: &Scenario,
+    split: &Split,
     timing: Timing,
     retries: usize,
 ) -> Result<(Measured, bool)> {
-    let cores = Cores::choose(scenario.workers)?;
     let mut attempt = 0;
     loop {
-        let process = Process::start(server, scenario.workers, &cores.server)?;
+        let process = Process::start(server, scenario.workers, &split.server)?;
         let speed = match &scenario.work {
             Work::Echo(load) => load::run(&process, load, timing)?,
             Work::Fanout(fanout) => fanout::run(&process, fanout, timing)?,

@@ -94,15 +94,13 @@ impl Results {
     /// What a reader has to know before the figures.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
-        if self.cores.shared {
-            remarks.push("The generator had no core of its own.".to_owned());
-        }
-        for scenario in self.scenarios.iter().filter(|scenario| scenario.workers > 1) {
-            remarks.extend(
-                crate::machine::Cores::choose(scenario.workers).ok().filter(|cores| cores.shared).map(|_| {
-                    format!("`{}`: too few cores, the generator shares one with the server.", scenario.name)
-                }),
-            );
+        for scenario in &self.scenarios {
+            if self.samples.iter().any(|sample| sample.shared && sample.scenario == scenario.name) {
+                remarks.push(format!(
+                    "`{}`: too few cores, the generator shares one with the server.",
+                    scenario.name
+                ));
+            }
         }
         if self.machine.congestion != servers::CONGESTION {
             remarks.push(format!(
