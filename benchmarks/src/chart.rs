@@ -11,6 +11,7 @@ const NAMES: f64 = 130.0;
 const PLOT: f64 = 220.0;
 const PANEL: f64 = NAMES + PLOT + 60.0;
 const TITLE: f64 = 44.0;
+const HEAD: f64 = 46.0;
 const COLUMNS: usize = 2;
 
 /// The ratios that the scale shows.
@@ -21,21 +22,22 @@ const MOST: f64 = 64.0;
 pub(crate) fn draw(results: &Results) -> String {
     let of = |group| results.scenarios.iter().filter(move |scenario| scenario.group == group);
     let scenarios: Vec<&Scenario> = of(Group::Messages).chain(of(Group::Fanout)).collect();
-    let rows = scenarios.iter().map(|scenario| results.servers(&[scenario]).len()).max().unwrap_or(0);
+    let rows = scenarios.iter().map(|scenario| servers(results, scenario).len()).max().unwrap_or(0);
     let panel = TITLE + rows as f64 * BAR + 24.0;
-    let height = panel * scenarios.len().div_ceil(COLUMNS) as f64 + 30.0;
+    let height = panel * scenarios.len().div_ceil(COLUMNS) as f64 + HEAD;
     let width = PANEL * COLUMNS as f64;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"8\" y=\"18\" font-size=\"14\">Server CPU time per message over that of a bare TCP echo: shorter is \
-         better, the line is 1, whiskers are the least and the most of {} rounds</text>\n",
+         <text x=\"8\" y=\"20\" font-size=\"14\">Server CPU time per message, over that of a bare TCP echo</text>\n\
+         <text x=\"8\" y=\"37\" fill=\"#666\">Shorter is better; the line at 1 is the bare echo. Medians of {} rounds, and the \
+         least and the most of them.</text>\n",
         results.rounds
     );
     for (number, scenario) in scenarios.into_iter().enumerate() {
         let left = PANEL * (number % COLUMNS) as f64;
-        let top = 30.0 + panel * (number / COLUMNS) as f64;
+        let top = HEAD + panel * (number / COLUMNS) as f64;
         let _ = writeln!(out, "<g transform=\"translate({left} {top})\">");
         draw_panel(&mut out, results, scenario);
         out.push_str("</g>\n");
@@ -85,6 +87,11 @@ fn draw_panel(out: &mut String, results: &Results, scenario: &Scenario) {
             ratio.median
         );
     }
+}
+
+/// Those that are compared with the floor.
+fn servers(results: &Results, scenario: &Scenario) -> Vec<&'static Server> {
+    results.servers(&[scenario]).into_iter().filter(|server| !server.bare).collect()
 }
 
 /// Where a ratio is.

@@ -6,8 +6,11 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::Result;
-use crate::machine::Busy;
+use crate::machine::{Busy, nanoseconds_per_tick};
 use crate::process::{Cpu, Process};
+
+/// More than this part of a core for others, and a measurement is disturbed.
+const DISTURBED: f64 = 0.1;
 
 /// When to measure: after the warm-up, for so long.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct Speed {
     /// How many cores other processes took, and the host.
     pub(crate) other_cores: f64,
     pub(crate) stolen_cores: f64,
+    /// Others took so much that it shows, and not only by the coarseness of the machine's clock.
+    pub(crate) disturbed: bool,
 }
 
 impl<'a> Meter<'a> {
@@ -77,6 +82,7 @@ impl<'a> Meter<'a> {
             );
         }
         let cpu = total / 1000.0 / messages;
+        let stolen = (machine.stolen - self.machine.stolen) as f64;
         let others = (machine.used - self.machine.used) as f64 - total - own;
         self.latencies.sort_unstable();
         let quantile = |per_cent: usize| {
@@ -93,7 +99,8 @@ impl<'a> Meter<'a> {
             p99: quantile(99),
             server_cores: total / wall,
             other_cores: others.max(0.0) / wall,
-            stolen_cores: (machine.stolen - self.machine.stolen) as f64 / wall,
+            stolen_cores: stolen / wall,
+            disturbed: others.max(stolen) > wall * DISTURBED + 2.0 * nanoseconds_per_tick() as f64,
         })
     }
 }

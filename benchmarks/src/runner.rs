@@ -13,9 +13,6 @@ use crate::scenario::{self, Scenario, Work};
 use crate::servers::{self, Server};
 use crate::{Result, Run, connect, fanout, load, machine, memory, report};
 
-/// More than this part of a core for others, and a measurement is disturbed.
-const DISTURBED: f64 = 0.1;
-
 /// Files that the process has open besides its connections.
 const OTHER_FILES: usize = 100;
 
@@ -42,8 +39,6 @@ pub(crate) struct Sample {
     pub(crate) round: usize,
     /// The generator had no core of its own.
     pub(crate) shared: bool,
-    /// Others worked meanwhile, and not only for a moment.
-    pub(crate) disturbed: bool,
     #[serde(flatten)]
     pub(crate) measured: Measured,
 }
@@ -95,12 +90,11 @@ pub(crate) fn run(options: &Run) -> Result<()> {
                 let measured = measure(server, scenario, &split, timing, retries);
                 progress.show(round, scenario, server, &measured);
                 match measured {
-                    Ok((measured, disturbed)) => results.samples.push(Sample {
+                    Ok(measured) => results.samples.push(Sample {
                         scenario: scenario.name.clone(),
                         server: server.name,
                         round,
                         shared: split.shared,
-                        disturbed,
                         measured,
                     }),
                     Err(error) => {
@@ -153,14 +147,14 @@ fn matching(servers: &[&'static Server], scenario: &Scenario) -> impl Iterator<I
     servers.iter().copied().filter(|server| server.job == scenario.job())
 }
 
-/// Whether it was disturbed, too. Then it is repeated.
+/// Once, or again when it was disturbed.
 fn measure(
     server: &'static Server,
     scenario: &Scenario,
     split: &Split,
     timing: Timing,
     retries: usize,
-) -> Result<(Measured, bool)> {
+) -> Result<Measured> {
     let mut attempt = 0;
     loop {
         let process = Process::start(server, scenario.workers, &split.server)?;
@@ -168,11 +162,10 @@ fn measure(
             Work::Echo(load) => load::run(&process, load, timing)?,
             Work::Fanout(fanout) => fanout::run(&process, fanout, timing)?,
             Work::Connect(connect) => connect::run(&process, connect, timing)?,
-            Work::Idle(idle) => return Ok((Measured::Memory(memory::run(&process, idle)?), false)),
+            Work::Idle(idle) => return Ok(Measured::Memory(memory::run(&process, idle)?)),
         };
-        let disturbed = speed.other_cores > DISTURBED || speed.stolen_cores > DISTURBED;
-        if !disturbed || attempt == retries {
-            return Ok((Measured::Speed(speed), disturbed));
+        if !speed.disturbed || attempt == retries {
+            return Ok(Measured::Speed(speed));
         }
         attempt += 1;
         std::thread::sleep(timing.measure);
@@ -187,19 +180,14 @@ struct Progress {
 }
 
 impl Progress {
-    fn show(
-        &mut self,
-        round: usize,
-        scenario: &Scenario,
-        server: &Server,
-        measured: &Result<(Measured, bool)>,
-    ) {
+    fn show(&mut self, round: usize, scenario: &Scenario, server: &Server, measured: &Result<Measured>) {
         self.done += 1;
         let left = self.began.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
         let what = match measured {
-            Ok((Measured::Speed(speed), false)) => format!("{:.3} us", speed.cpu),
-            Ok((Measured::Speed(speed), true)) => format!("{:.3} us, disturbed", speed.cpu),
-            Ok((Measured::Memory(memory), _)) => format!("{:.1} KiB, {:.1} KiB", memory.fresh, memory.after),
+            Ok(Measured::Speed(speed)) => {
+                format!("{:.3} us{}", speed.cpu, if speed.disturbed { ", disturbed" } else { "" })
+            }
+            Ok(Measured::Memory(memory)) => format!("{:.1} KiB, {:.1} KiB", memory.fresh, memory.after),
             Err(error) => format!("failed: {error}"),
         };
         let (start, end) = if std::io::stderr().is_terminal() { ("\r\x1b[K", "") } else { ("", "\n") };

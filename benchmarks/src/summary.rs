@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::memory::Memory;
 use crate::meter::Speed;
-use crate::runner::{Measured, Results};
+use crate::runner::{Measured, Results, Sample};
 use crate::scenario::Scenario;
 use crate::servers::{self, Server};
 
@@ -58,6 +58,7 @@ impl Results {
             server_cores: median(|speed| speed.server_cores)?,
             other_cores: median(|speed| speed.other_cores)?,
             stolen_cores: median(|speed| speed.stolen_cores)?,
+            disturbed: speeds.iter().any(|(_, speed)| speed.disturbed),
         };
         let floors: Vec<_> =
             self.floor(scenario).map(|floor| self.speeds(scenario, floor).collect()).unwrap_or_default();
@@ -118,7 +119,9 @@ impl Results {
                 remarks.push(format!("Noisy: in `{}` the floor varied by {spread:.0} %.", scenario.name));
             }
         }
-        let disturbed = self.samples.iter().filter(|sample| sample.disturbed).count();
+        let disturbed =
+            |sample: &&Sample| matches!(sample.measured, Measured::Speed(speed) if speed.disturbed);
+        let disturbed = self.samples.iter().filter(disturbed).count();
         if disturbed > 0 {
             remarks.push(format!(
                 "Noisy: during {disturbed} of {} measurements others took more than a tenth of a core.",

@@ -346,7 +346,8 @@ where
     })
 }
 
-/// Runs a task for each HTTP connection, whose requests this function answers.
+/// For the peers on hyper: runs a task for each HTTP connection, whose requests this function answers.
+#[cfg(feature = "peers")]
 fn http<F, B, E>(listener: TcpListener, workers: usize, answer: F) -> io::Result<()>
 where
     F: Fn(Request) -> Result<hyper::Response<B>, E> + Copy + Send + 'static,
@@ -364,6 +365,7 @@ where
     })
 }
 
+#[cfg(feature = "peers")]
 type Request = hyper::Request<hyper::body::Incoming>;
 
 #[cfg(test)]

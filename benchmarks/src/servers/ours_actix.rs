@@ -3,8 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 
-use actix_web::web::{self, Data};
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpServer, web};
 use websock_actix::Upgrade;
 use websock_core::WebSock;
 
@@ -24,16 +23,18 @@ fn serve<H: WebSock, F>(listener: TcpListener, workers: usize, handler: F) -> io
 where
     F: Fn() -> H + Clone + Send + Sync + 'static,
 {
-    let options = Data::new(options());
+    let options = options();
     actix_web::rt::System::new().block_on(async move {
+        let on_connect = websock_actix::on_connect(&options);
         let app = move || {
             let (handler, options) = (handler.clone(), options.clone());
             let route = move |upgrade: Upgrade| {
                 let response = upgrade.accept(handler(), &options);
                 async { response }
             };
-            App::new().route("/", web::get().to(route))
+            App::new().route("/", web::route().to(route))
         };
-        HttpServer::new(app).workers(workers).disable_signals().listen(listener)?.run().await
+        let server = HttpServer::new(app).on_connect(on_connect);
+        server.workers(workers).disable_signals().listen(listener)?.run().await
     })
 }
