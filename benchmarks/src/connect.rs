@@ -19,7 +19,7 @@ pub(crate) struct Connect {
 }
 
 /// The figures are for each connection.
-pub(crate) fn run(process: &Process, connect: &Connect, timing: Timing) -> Result<Speed> {
+pub(crate) fn run(process: &Process, connect: &Connect, timing: Timing) -> Result<Option<Speed>> {
     let mut random = Random::new();
     let message = Batch::echo(process.server.bare, Payload::Binary, connect.size, 1, &mut random);
     let close = frames::close(&mut random);

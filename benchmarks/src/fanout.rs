@@ -25,7 +25,7 @@ struct Generator {
 }
 
 /// The figures are for each message that was delivered.
-pub(crate) fn run(process: &Process, fanout: &Fanout, timing: Timing) -> Result<Speed> {
+pub(crate) fn run(process: &Process, fanout: &Fanout, timing: Timing) -> Result<Option<Speed>> {
     let poller = Poller::new()?;
     let wire = |number| poller.add(process.connect(number)?, number);
     let wires = (0..=fanout.subscribers).map(wire).collect::<Result<_>>()?;

@@ -30,7 +30,7 @@ struct Generator {
     received: usize,
 }
 
-pub(crate) fn run(process: &Process, load: &Load, timing: Timing) -> Result<Speed> {
+pub(crate) fn run(process: &Process, load: &Load, timing: Timing) -> Result<Option<Speed>> {
     let mut generator = Generator::connect(process, load)?;
     let measure_from = Instant::now() + timing.warm_up;
     for number in 0..load.connections {

@@ -66,7 +66,8 @@ impl<'a> Meter<'a> {
         self.latencies.push(now - sent);
     }
 
-    pub(crate) fn stop(mut self, messages: f64) -> Result<Speed> {
+    /// Nothing, when no whole batch came back.
+    pub(crate) fn stop(mut self, messages: f64) -> Result<Option<Speed>> {
         let wall = self.began.elapsed().as_nanos() as f64;
         let (server, machine) = (self.process.cpu()?, Busy::now()?);
         let own = (own_cpu() - self.own).as_nanos() as f64;
@@ -77,9 +78,7 @@ impl<'a> Meter<'a> {
         ]
         .map(|time| time as f64);
         if messages < 1.0 || self.latencies.is_empty() {
-            return Err(
-                format!("{}: nothing came back in the measured time", self.process.server.name).into()
-            );
+            return Ok(None);
         }
         let cpu = total / 1000.0 / messages;
         let stolen = (machine.stolen - self.machine.stolen) as f64;
@@ -89,7 +88,7 @@ impl<'a> Meter<'a> {
             let at = (self.latencies.len() - 1) * per_cent / 100;
             self.latencies[at].as_nanos() as f64 / 1000.0
         };
-        Ok(Speed {
+        Ok(Some(Speed {
             cpu,
             user: cpu * user / (user + system).max(1.0),
             system: cpu * system / (user + system).max(1.0),
@@ -101,7 +100,7 @@ impl<'a> Meter<'a> {
             other_cores: others.max(0.0) / wall,
             stolen_cores: stolen / wall,
             disturbed: others.max(stolen) > wall * DISTURBED + 2.0 * nanoseconds_per_tick() as f64,
-        })
+        }))
     }
 }
 

@@ -13,6 +13,10 @@ use crate::scenario::{self, Scenario, Work};
 use crate::servers::{self, Server};
 use crate::{Result, Run, connect, fanout, load, machine, memory, report};
 
+/// How often a measurement is repeated in which nothing came back: a lost segment can hold up a single connection for
+/// longer than a short one takes.
+const SILENT: usize = 2;
+
 /// Files that the process has open besides its connections.
 const OTHER_FILES: usize = 100;
 
@@ -164,8 +168,10 @@ fn measure(
             Work::Connect(connect) => connect::run(&process, connect, timing)?,
             Work::Idle(idle) => return Ok(Measured::Memory(memory::run(&process, idle)?)),
         };
-        if !speed.disturbed || attempt == retries {
-            return Ok(Measured::Speed(speed));
+        match speed {
+            Some(speed) if !speed.disturbed || attempt >= retries => return Ok(Measured::Speed(speed)),
+            None if attempt >= SILENT => return Err("nothing came back in the measured time".into()),
+            _ => {}
         }
         attempt += 1;
         std::thread::sleep(timing.measure);
