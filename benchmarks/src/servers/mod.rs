@@ -11,8 +11,6 @@ use tokio::runtime::{Builder, Runtime};
 mod fanout;
 mod floor;
 mod ours;
-
-#[cfg(feature = "ours-actix")]
 mod ours_actix;
 
 #[cfg(feature = "peers")]
@@ -117,7 +115,6 @@ pub(crate) const ALL: &[Server] = &[
         docs: DESIGN,
         run: ours::warp_echo,
     },
-    #[cfg(feature = "ours-actix")]
     Server {
         name: "websock-actix",
         job: Job::Echo,
@@ -273,7 +270,6 @@ pub(crate) const ALL: &[Server] = &[
         docs: DESIGN,
         run: fanout::warp,
     },
-    #[cfg(feature = "ours-actix")]
     Server {
         name: "websock-actix-fanout",
         job: Job::Fanout,
