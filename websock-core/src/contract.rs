@@ -2,7 +2,7 @@
 
 use crate::handler::WebSock;
 use crate::options::Options;
-use crate::upgrade::{RequestHead, UpgradeError, negotiate};
+use crate::upgrade::{RequestHead, UpgradeError};
 
 /// An upgrade that an adapter offers to a route: it can be looked at, and accepted.
 ///
@@ -14,13 +14,16 @@ use crate::upgrade::{RequestHead, UpgradeError, negotiate};
 /// An implementation
 ///
 /// 1. makes a [`RequestHead`] of the request;
-/// 2. in `accept`, asks [`negotiate`] and gives its error back through `Self::Error`, whose response has the error's
-///    status, headers and body and nothing else that the server does not add by itself;
-/// 3. looks for the request's transport only then, and answers [`UpgradeError::NoTransport`] if there is none;
+/// 2. asks [`negotiate`](crate::upgrade::negotiate), in `validate` and in `accept`, and gives its error back through
+///    `Self::Error`, whose response has the error's status, headers and body and nothing else that the server does not
+///    add by itself;
+/// 3. looks for the request's transport only then, in both, and answers [`UpgradeError::NoTransport`] if there is none;
 /// 4. makes an [`Accepted`](crate::upgrade::Accepted) into a [`Connection`](crate::Connection) and, in a task of its
 ///    own, either runs it on the transport, once the server has handed it over together with the bytes that came
 ///    with the request, or tells it why that failed;
 /// 5. answers the 101 with the accepted headers, and no body.
+///
+/// The crate `websock-conformance` has a guide with such an implementation in full, and the cases that it has to pass.
 pub trait Accept: Sized {
     /// The framework's response.
     type Response;
@@ -35,10 +38,7 @@ pub trait Accept: Sized {
     ///
     /// # Errors
     /// The first of the defects in SPEC U3 that the request has.
-    fn validate(&self, options: &Options) -> Result<(), Self::Error> {
-        negotiate(self.head(), options)?;
-        Ok(())
-    }
+    fn validate(&self, options: &Options) -> Result<(), Self::Error>;
 
     /// Makes the request a WebSocket connection that `handler` serves (SPEC L1, U1, U2).
     ///
