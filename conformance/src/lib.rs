@@ -85,6 +85,7 @@ pub mod peer;
 pub mod referee;
 mod server;
 mod site;
+pub mod stopping;
 
 pub use async_trait::async_trait;
 pub use case::Case;

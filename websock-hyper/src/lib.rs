@@ -57,21 +57,56 @@
 //! # Shutting down
 //!
 //! hyper's graceful shutdown ends with the upgrade: what comes after it is not its own any more. A [`Drain`] closes
-//! upgraded connections, hyper-util's `GracefulShutdown` the others:
+//! upgraded connections; then hyper-util's `GracefulShutdown` ends the others. It watches connections of hyper-util's
+//! builder, and none of hyper's own that is served `with_upgrades()`.
 //!
 //! ```
+//! # use std::convert::Infallible;
+//! # use http_body_util::Full;
+//! # use hyper::body::{Bytes, Incoming};
+//! # use hyper::service::service_fn;
+//! # use hyper::{Request, Response};
+//! # use hyper_util::rt::{TokioExecutor, TokioIo};
+//! # use websock_hyper::Options;
 //! # async fn told_to_stop() {}
-//! # async fn run(drain: websock_hyper::Drain, graceful: hyper_util::server::graceful::GracefulShutdown) {
+//! # async fn route(_: Request<Incoming>, _: Options) -> Result<Response<Full<Bytes>>, Infallible> {
+//! #     Ok(Response::default())
+//! # }
+//! # async fn run(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+//! use std::pin::pin;
 //! use std::time::Duration;
-//! use websock_hyper::Shutdown;
 //!
-//! // with `Options::default().drain(drain.clone())` at the upgrades,
-//! // and each connection served as `graceful.watch(connection.with_upgrades())`
-//! told_to_stop().await;
-//! drain.shut_down(Shutdown::within(Duration::from_secs(10))).await;
+//! use hyper_util::server::conn::auto;
+//! use hyper_util::server::graceful::GracefulShutdown;
+//! use websock_hyper::{Drain, Shutdown};
+//!
+//! let drain = Drain::new();
+//! let options = Options::default().drain(drain.clone()); // at the upgrades
+//! let http = auto::Builder::new(TokioExecutor::new()).http1_only();
+//! let graceful = GracefulShutdown::new();
+//! let mut stop = pin!(async {
+//!     told_to_stop().await;
+//!     drain.shut_down(Shutdown::within(Duration::from_secs(10))).await;
+//! });
+//! loop {
+//!     tokio::select! {
+//!         accepted = listener.accept() => {
+//!             let (stream, _) = accepted?;
+//!             let options = options.clone();
+//!             let service = service_fn(move |request| route(request, options.clone()));
+//!             let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
+//!             tokio::spawn(graceful.watch(connection.into_owned()));
+//!         }
+//!         _ = &mut stop => break,
+//!     }
+//! }
+//! drop(listener);
 //! graceful.shutdown().await;
+//! # Ok(())
 //! # }
 //! ```
+//!
+//! While it drains, new connections are still accepted, and new upgrades refused with 503 (SPEC S2).
 //!
 //! # What hyper has to do
 //!
