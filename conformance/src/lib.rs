@@ -32,6 +32,7 @@
 //!
 //! Then `cargo test --test conformance` runs every case, each by its name, and `cargo test --test conformance closing`
 //! those whose names contain `closing`. What the server has to serve stands at [`Host`].
+//! [The guide](guide) goes all the way, from an empty crate to a green suite.
 //!
 //! # Cases
 //!
@@ -74,6 +75,9 @@ macro_rules! cases {
         }
     };
 }
+
+#[doc = include_str!("../GUIDE.md")]
+pub mod guide {}
 
 pub mod case;
 mod cases;
