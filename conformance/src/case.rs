@@ -10,6 +10,7 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::host::Host;
 use crate::journal::Journal;
+use crate::peer;
 use crate::server::Stage;
 
 /// How long a case may take. No case needs more than a few seconds, however busy the machine is.
@@ -63,6 +64,25 @@ impl Case {
     /// # Errors
     /// As there.
     pub fn run_within(&self, limit: Duration, host: &'static dyn Host) -> Result<(), String> {
+        self.run_waiting(limit, peer::PATIENCE, host)
+    }
+
+    /// [`run`](Self::run) for a host that is expected to fail: what is due has to come within `patience`, where
+    /// otherwise there are [ten seconds](peer::PATIENCE). On a busy machine a good host may fail in that way too.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_impatiently(&self, patience: Duration, host: &'static dyn Host) -> Result<(), String> {
+        self.run_waiting(TIME_LIMIT, patience, host)
+    }
+
+    fn run_waiting(
+        &self,
+        limit: Duration,
+        patience: Duration,
+        host: &'static dyn Host,
+    ) -> Result<(), String> {
+        let _patience = peer::have_patience(patience);
         let journal = Journal::default();
         let _writing = journal.of_the_case();
         let stage = Stage::in_journal(host, journal.clone());

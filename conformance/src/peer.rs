@@ -1,6 +1,7 @@
 //! A client that writes its bytes by hand: requests, responses and frames. It shares no code with `websock-core`, so
 //! that no mistake cancels out.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,10 +15,31 @@ pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// What [`KEY`] is answered with.
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+/// How long [`soon`] waits: much longer than anything takes, however busy the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// A case runs on one thread, and only a case of a server that is expected to fail has less.
+    static PATIENCE_HERE: Cell<Duration> = const { Cell::new(PATIENCE) };
+}
+
+/// How long [`soon`] waits on this thread, until the guard is dropped.
+pub(crate) fn have_patience(patience: Duration) -> impl Drop {
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            PATIENCE_HERE.set(PATIENCE);
+        }
+    }
+    PATIENCE_HERE.set(patience);
+    Guard
+}
+
 /// Waits for something that is about to happen; if it does not, the test fails instead of hanging.
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    let Ok(output) = tokio::time::timeout(Duration::from_secs(10), future).await else {
-        panic!("{what}: not within ten seconds")
+    let patience = PATIENCE_HERE.get();
+    let Ok(output) = tokio::time::timeout(patience, future).await else {
+        panic!("{what}: not within {patience:?}")
     };
     output
 }
