@@ -68,12 +68,13 @@ impl Case {
     }
 
     /// [`run`](Self::run) for a host that is expected to fail: what is due has to come within `patience`, where
-    /// otherwise there are [ten seconds](peer::PATIENCE). On a busy machine a good host may fail in that way too.
+    /// otherwise there are [ten seconds](peer::PATIENCE), and the case has to end in proportion. On a busy machine a
+    /// good host may fail in that way too.
     ///
     /// # Errors
     /// As there.
     pub fn run_impatiently(&self, patience: Duration, host: &'static dyn Host) -> Result<(), String> {
-        self.run_waiting(TIME_LIMIT, patience, host)
+        self.run_waiting(TIME_LIMIT.mul_f64(patience.div_duration_f64(peer::PATIENCE)), patience, host)
     }
 
     fn run_waiting(

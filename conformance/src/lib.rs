@@ -57,6 +57,8 @@
 //! | `errors` | E: panics, and what the log says |
 //! | `upgrade` | U: requests, and responses |
 //!
+//! That the suite catches servers that are wrong is shown by [mutants].
+//!
 //! What other suites ask for, and which case asks the same here, stands line by line in `CASES.md`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -84,6 +86,8 @@ mod cases;
 mod harness;
 mod host;
 mod journal;
+#[doc = include_str!("../MUTANTS.md")]
+pub mod mutants {}
 mod payload;
 pub mod peer;
 pub mod referee;
