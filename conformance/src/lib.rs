@@ -34,6 +34,9 @@
 //! those whose names contain `closing`. What the server has to serve stands at [`Host`].
 //! [The guide](guide) goes all the way, from an empty crate to a green suite.
 //!
+//! The program of this crate makes a page of it: `websock-conformance --package my-server`, in the workspace of
+//! `my-server`, runs that test and writes `target/conformance/index.html`, cases by servers.
+//!
 //! # Cases
 //!
 //! A case is a plain async function that names no server and the rules that it proves, by their ids in
@@ -91,6 +94,7 @@ pub mod mutants {}
 mod payload;
 pub mod peer;
 pub mod referee;
+pub mod results;
 mod server;
 mod site;
 pub mod stopping;
