@@ -87,14 +87,13 @@ struct Artifact {
 /// Builds the tests of these packages together, so that they share what they depend on. Gives, by the packages'
 /// manifests, the programs of those that compile; what is wrong with the others Cargo tells the user.
 pub(crate) async fn build(packages: &[&Package]) -> Result<BTreeMap<PathBuf, PathBuf>, Failure> {
-    let mut command =
-        cargo(&["test", "--no-run", "--no-fail-fast", "--message-format", "json-render-diagnostics"]);
+    let mut command = cargo(&["build", "--keep-going", "--message-format", "json-render-diagnostics"]);
     command.args(["--test", "conformance"]);
     for package in packages {
         command.args(["--package", &package.name]);
     }
     let child = command.stdout(Stdio::piped()).spawn().map_err(Failure::environment("cannot run cargo"))?;
-    let output = child.wait_with_output().await.map_err(Failure::environment("cargo test"))?;
+    let output = child.wait_with_output().await.map_err(Failure::environment("cargo build"))?;
     let artifacts = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| {
         let artifact: Artifact = serde_json::from_slice(line).ok()?;
         artifact.target.is_the_suite().then_some((artifact.manifest_path, artifact.executable?))

@@ -58,6 +58,8 @@ struct Ended {
 fn report(workspace: &Path, arguments: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_websock-conformance"));
     command.args(arguments).current_dir(workspace).env("CARGO_TARGET_DIR", workspace.join("target"));
+    // One after the other, so that what comes behind a package that does not compile has not been built before.
+    command.env("CARGO_BUILD_JOBS", "1");
     let output = command.output().unwrap();
     Ended {
         code: output.status.code(),
