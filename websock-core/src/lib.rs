@@ -28,7 +28,7 @@
 //! | [`Outcome`] | what a callback answers |
 //! | [`Message`], [`Control`], [`Frame`], [`Text`], [`Prepared`] | what goes over a connection |
 //! | [`CloseCode`], [`CloseFrame`], [`CloseReason`], [`Error`], [`Timeout`] | how it ends |
-//! | [`Options`] | limits and times, the same on every server |
+//! | [`Options`], [`Deflate`] | limits, times and compression, the same on every server |
 //! | [`Accept`], [`upgrade`] | the contract of adapters: which requests become connections |
 //! | [`Connection`] | the driver: runs a handler on a transport |
 //! | [`Drain`] | closes all connections before a server goes down |
@@ -48,6 +48,7 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "bytes made by hand"))]
 
 mod close;
+mod deflate;
 mod message;
 mod options;
 #[cfg(feature = "driver")]
@@ -75,6 +76,7 @@ pub mod testing;
 pub use bytes::Bytes;
 
 pub use close::{BoxError, CloseCode, CloseFrame, CloseReason, Error, InvalidCloseCode, Timeout};
+pub use deflate::{Deflate, DeflateLevel, DeflateParameters, WindowBits};
 pub use message::{Control, ControlPayload, ControlPayloadTooLong, Frame, Message, Prepared};
 pub use options::{Keepalive, Options};
 #[cfg(feature = "driver")]

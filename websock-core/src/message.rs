@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::protocol::{Opcode, encode_header};
+use crate::protocol::{Opcode, encode_header, header_size};
 use crate::text::Text;
 
 /// A complete data message from the peer, its fragments joined (SPEC L4).
@@ -180,14 +181,21 @@ impl TryFrom<&str> for ControlPayload {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     pub(crate) opcode: Opcode,
-    /// Whether `bytes` is the whole frame, header included.
-    pub(crate) prepared: bool,
-    pub(crate) bytes: Bytes,
+    /// Whether it must not be compressed.
+    pub(crate) uncompressed: bool,
+    pub(crate) content: Content,
+}
+
+/// What a frame carries.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    Payload(Bytes),
+    Prepared(Prepared),
 }
 
 impl Frame {
     const fn new(opcode: Opcode, bytes: Bytes) -> Self {
-        Frame { opcode, prepared: false, bytes }
+        Frame { opcode, uncompressed: false, content: Content::Payload(bytes) }
     }
 
     /// A text message.
@@ -217,6 +225,14 @@ impl Frame {
         Frame::new(Opcode::Pong, payload.into_bytes())
     }
 
+    /// The same message, never compressed (SPEC C5): for what holds a secret beside text that others choose, whose
+    /// size would tell of it (as in the CRIME attack), and for what is compressed already.
+    #[must_use]
+    pub fn uncompressed(mut self) -> Self {
+        self.uncompressed = true;
+        self
+    }
+
     /// What kind of message this is.
     pub fn opcode(&self) -> Opcode {
         self.opcode
@@ -224,7 +240,10 @@ impl Frame {
 
     /// The payload, without the header.
     pub fn payload(&self) -> &[u8] {
-        if self.prepared { &self.bytes[crate::protocol::header_size(&self.bytes)..] } else { &self.bytes }
+        match &self.content {
+            Content::Payload(payload) => payload,
+            Content::Prepared(prepared) => prepared.payload(),
+        }
     }
 }
 
@@ -267,7 +286,9 @@ frame_from!(binary: Bytes, Vec<u8>);
 
 /// A message that is encoded once and sent to many connections: a broadcast (RFC 6455 §5.2).
 ///
-/// Cloning shares the encoded bytes, so a thousand subscribers cost one encoding and no copies of the payload.
+/// Cloning shares the encoded bytes, so a thousand subscribers cost one encoding and no copies of the payload. It is
+/// compressed once too, with the level of the first connection that asks for it, and goes so to every connection that
+/// has agreed to compression without context takeover on the server's side; to the others it goes as it is.
 ///
 /// ```
 /// use websock_core::{Outcome, Prepared};
@@ -276,8 +297,16 @@ frame_from!(binary: Bytes, Vec<u8>);
 /// let for_one = Outcome::push(news.clone());
 /// let for_another = Outcome::push(news);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prepared(Frame);
+#[derive(Clone)]
+pub struct Prepared(Arc<Encoded>);
+
+/// A whole frame, header included, and its compressed form.
+struct Encoded {
+    opcode: Opcode,
+    plain: Bytes,
+    /// `None` inside where it would not be smaller.
+    compressed: OnceLock<Option<Bytes>>,
+}
 
 impl Prepared {
     /// A text message.
@@ -292,16 +321,45 @@ impl Prepared {
 
     fn encode(opcode: Opcode, payload: &[u8]) -> Self {
         let (header, size) = encode_header(opcode, payload.len());
-        let mut bytes = Vec::with_capacity(size + payload.len());
-        bytes.extend_from_slice(&header[..size]);
-        bytes.extend_from_slice(payload);
-        Prepared(Frame { opcode, prepared: true, bytes: Bytes::from(bytes) })
+        let mut plain = Vec::with_capacity(size + payload.len());
+        plain.extend_from_slice(&header[..size]);
+        plain.extend_from_slice(payload);
+        Prepared(Arc::new(Encoded { opcode, plain: plain.into(), compressed: OnceLock::new() }))
+    }
+
+    /// The payload, without the header.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.0.plain[header_size(&self.0.plain)..]
+    }
+
+    /// The whole frame, uncompressed.
+    pub(crate) fn plain(&self) -> &Bytes {
+        &self.0.plain
+    }
+
+    /// The whole frame, compressed as `compress` does it when it is asked for first.
+    pub(crate) fn compressed(&self, compress: impl FnOnce(Opcode) -> Option<Bytes>) -> Option<Bytes> {
+        self.0.compressed.get_or_init(|| compress(self.0.opcode)).clone()
+    }
+}
+
+impl PartialEq for Prepared {
+    fn eq(&self, other: &Prepared) -> bool {
+        self.0.plain == other.0.plain
+    }
+}
+
+impl Eq for Prepared {}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Prepared").field(&Frame::from(self.clone())).finish()
     }
 }
 
 impl From<Prepared> for Frame {
     fn from(prepared: Prepared) -> Self {
-        prepared.0
+        Frame { opcode: prepared.0.opcode, uncompressed: false, content: Content::Prepared(prepared) }
     }
 }
 

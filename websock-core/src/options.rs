@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::deflate::Deflate;
 #[cfg(feature = "driver")]
 use crate::driver::Drain;
 use crate::upgrade::{Origins, Subprotocol};
@@ -47,6 +48,7 @@ struct Inner {
     write_high_water: NonZeroUsize,
     subprotocols: Vec<Subprotocol>,
     origins: Origins,
+    deflate: Option<Deflate>,
     #[cfg(feature = "driver")]
     drain: Option<Drain>,
 }
@@ -68,6 +70,7 @@ impl Default for Inner {
             write_high_water: const { NonZeroUsize::new(64 * 1024).unwrap() },
             subprotocols: Vec::new(),
             origins: Origins::SameHost,
+            deflate: None,
             #[cfg(feature = "driver")]
             drain: None,
         }
@@ -217,6 +220,25 @@ impl Options {
         self
     }
 
+    /// Whether messages are compressed where the client offers it too (RFC 7692, SPEC C1): as
+    /// [`Deflate::default`] says, or not at all.
+    ///
+    /// Default: off. **Text that holds a secret beside what others choose** tells of it by its compressed size;
+    /// [`Frame::uncompressed`](crate::Frame::uncompressed) excepts such messages.
+    #[must_use]
+    pub fn compress(self, on: bool) -> Self {
+        self.deflate(on.then(Deflate::default))
+    }
+
+    /// [`compress`](Self::compress) with settings of one's own.
+    ///
+    /// Default: none; nothing is compressed.
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.edit().deflate = deflate.into();
+        self
+    }
+
     /// The drain that closes these connections when the server goes down (SPEC S1). One drain may stand in any number
     /// of options, on any number of servers.
     ///
@@ -282,6 +304,10 @@ impl Options {
 
     pub(crate) fn get_origins(&self) -> &Origins {
         &self.0.origins
+    }
+
+    pub(crate) fn get_deflate(&self) -> Option<&Deflate> {
+        self.0.deflate.as_ref()
     }
 }
 

@@ -48,6 +48,7 @@ pub use transport::Transport;
 pub struct Socket<I> {
     mailbox: Mailbox<I>,
     subprotocol: Option<Subprotocol>,
+    compressed: bool,
 }
 
 impl<I> Socket<I> {
@@ -60,11 +61,20 @@ impl<I> Socket<I> {
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_ref().map(Subprotocol::as_str)
     }
+
+    /// Whether messages are compressed (SPEC C1).
+    pub fn is_compressed(&self) -> bool {
+        self.compressed
+    }
 }
 
 impl<I> Clone for Socket<I> {
     fn clone(&self) -> Self {
-        Socket { mailbox: self.mailbox.clone(), subprotocol: self.subprotocol.clone() }
+        Socket {
+            mailbox: self.mailbox.clone(),
+            subprotocol: self.subprotocol.clone(),
+            compressed: self.compressed,
+        }
     }
 }
 
@@ -116,11 +126,15 @@ impl<H: WebSock> Connection<H> {
             "websocket",
             handler = std::any::type_name::<H>(),
             subprotocol = accepted.subprotocol().map(Subprotocol::as_str),
-            compression = false,
+            compression = accepted.deflate().is_some(),
         );
         let serve = async move {
-            let socket = Socket { mailbox: mailbox.clone(), subprotocol: accepted.subprotocol };
-            let mut driver = Driver::new(transport, &received, receiver, accepted.options);
+            let socket = Socket {
+                mailbox: mailbox.clone(),
+                subprotocol: accepted.subprotocol.clone(),
+                compressed: accepted.deflate.is_some(),
+            };
+            let mut driver = Driver::new(transport, &received, receiver, accepted);
             drop(received);
             let end = {
                 let callbacks = pin!(driver.serve(&mut handler, socket));

@@ -16,6 +16,7 @@ use crate::handler::WebSock;
 use crate::options::Options;
 use crate::outcome::{FrameList, HandleResult, Outcome};
 use crate::protocol::{Event, Protocol};
+use crate::upgrade::Accepted;
 
 /// How many callbacks one source gets before the others are looked at, and half of what a turn has (SPEC L10).
 const CALLBACKS_IN_A_ROW: usize = 64;
@@ -71,9 +72,10 @@ where
     I: Send + 'static,
 {
     /// A connection whose 101 was just sent, and the bytes that came with its request (SPEC F7).
-    pub(super) fn new(io: T, received: &[u8], mailbox: Receiver<I>, options: Options) -> Self {
+    pub(super) fn new(io: T, received: &[u8], mailbox: Receiver<I>, accepted: Accepted) -> Self {
         let now = now();
-        let mut protocol = Protocol::new(&options, now);
+        let Accepted { options, deflate, .. } = accepted;
+        let mut protocol = Protocol::with_deflate(&options, deflate.as_ref(), now);
         if !received.is_empty() {
             protocol.receive(&mut received.to_vec(), now);
         }

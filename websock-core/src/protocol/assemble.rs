@@ -1,8 +1,9 @@
-//! From frames to messages: fragments are joined, limits kept, text checked while it arrives
-//! (RFC 6455 §5.4, SPEC F3-F6).
+//! From frames to messages: fragments are joined and inflated, limits kept, text checked while it arrives
+//! (RFC 6455 §5.4, SPEC F3-F6, C6).
 
 use bytes::{BufMut, Bytes};
 
+use super::deflate::{Inflater, Inflating};
 use super::error::{ProtocolError, TooBig, Violation};
 use super::header::{Header, Opcode};
 use super::mask::{rotated, unmask};
@@ -24,6 +25,8 @@ struct Limits {
 pub(super) struct Assembler {
     limits: Limits,
     message: Option<Partial>,
+    /// Where compression is agreed on.
+    inflater: Option<Box<Inflater>>,
 }
 
 /// A message of which a part has arrived.
@@ -33,6 +36,8 @@ struct Partial {
     fragments: usize,
     payload: Utf8Buffer,
     frame: Option<OpenFrame>,
+    /// What is between the wire and `payload` where the message is compressed.
+    inflating: Option<Box<Inflating>>,
 }
 
 /// A frame whose payload has not arrived whole.
@@ -51,20 +56,26 @@ const WORTH_READING_DIRECTLY: usize = 16 * 1024;
 const READ_AHEAD: usize = 64 * 1024;
 
 impl Assembler {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &Options, inflater: Option<Inflater>) -> Self {
         let limits = Limits {
             frame: options.get_max_frame_size().unwrap_or(usize::MAX),
             message: options.get_max_message_size(),
             fragments: options.get_max_fragments(),
             validate_utf8: options.get_validate_utf8(),
         };
-        Assembler { limits, message: None }
+        Assembler { limits, message: None, inflater: inflater.map(Box::new) }
     }
 
     /// Whether a message has begun and not ended.
     #[inline]
     pub(super) fn is_within_message(&self) -> bool {
         self.message.is_some()
+    }
+
+    /// Whether compressed messages may come.
+    #[inline]
+    pub(super) fn can_inflate(&self) -> bool {
+        self.inflater.is_some()
     }
 
     /// Whether a frame is open whose payload goes to [`receive`](Self::receive).
@@ -91,17 +102,20 @@ impl Assembler {
     /// length.
     #[inline]
     pub(super) fn admit(&self, header: &Header) -> Result<usize, Violation> {
-        let (held, fragments) = match (&self.message, header.opcode) {
-            (Some(message), Opcode::Continuation) => (message.payload.len(), message.fragments),
+        let (held, fragments, compressed) = match (&self.message, header.opcode) {
+            (Some(message), Opcode::Continuation) => {
+                (message.wire_length(), message.fragments, message.inflating.is_some())
+            }
             (Some(_), _) => return Err(ProtocolError::UnfinishedMessage.into()),
             (None, Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation.into()),
-            (None, _) => (0, 0),
+            (None, _) => (0, 0, header.compressed),
         };
+        let limit = if compressed { deflated_limit(self.limits.message) } else { self.limits.message };
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
         if length > self.limits.frame {
             return Err(TooBig::Frame { limit: self.limits.frame }.into());
         }
-        if length > self.limits.message - held {
+        if length > limit - held {
             return Err(TooBig::Message { limit: self.limits.message }.into());
         }
         if fragments >= self.limits.fragments {
@@ -128,22 +142,43 @@ impl Assembler {
         })
     }
 
+    /// The message of a single compressed frame whose whole, unmasked payload is here.
+    pub(super) fn whole_compressed(&mut self, opcode: Opcode, deflated: &[u8]) -> Result<Message, Violation> {
+        let Some(inflater) = &mut self.inflater else { return self.whole(opcode, deflated) };
+        let mut payload = Utf8Buffer::default();
+        let mut inflating = inflater.begin();
+        inflating.inflate(deflated, |bytes| self.limits.add(&mut payload, bytes))?;
+        inflater.finish(inflating, |bytes| self.limits.add(&mut payload, bytes))?;
+        self.limits.message_of(opcode, payload)
+    }
+
     /// Opens the frame of an admitted header. Its payload goes to [`receive`](Self::receive).
     pub(super) fn open(&mut self, header: &Header, length: usize) {
+        let inflater = self.inflater.as_mut().filter(|_| header.compressed);
         let message = self.message.get_or_insert_with(|| Partial {
             opcode: header.opcode,
             fragments: 0,
-            payload: Utf8Buffer::for_claim(if header.fin { length } else { 0 }),
+            payload: Utf8Buffer::for_claim(if header.fin && inflater.is_none() { length } else { 0 }),
             frame: None,
+            inflating: inflater.map(|inflater| Box::new(inflater.begin())),
         });
         message.fragments += 1;
+        if let Some(inflating) = &mut message.inflating {
+            inflating.wire += length;
+        }
         message.frame = Some(OpenFrame { fin: header.fin, remaining: length, mask: header.mask });
     }
 
     /// Takes bytes of the open frame's payload, no more than are [`missing`](Self::missing).
-    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+    pub(super) fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Violation> {
         let Some(message) = &mut self.message else { return Ok(()) };
         let Some(frame) = message.frame else { return Ok(()) };
+        if let Some(inflating) = &mut message.inflating {
+            unmask(bytes, frame.mask);
+            message.frame = Some(frame.without(bytes.len()));
+            inflating.inflate(bytes, |bytes| self.limits.add(&mut message.payload, bytes))?;
+            return self.limits.check(message.opcode, &mut message.payload);
+        }
         message.make_room(frame, bytes.len());
         message.payload.extend_from_slice(bytes);
         self.received(bytes.len())
@@ -155,7 +190,8 @@ impl Assembler {
         let message = self.message.as_mut()?;
         let frame = message.frame?;
         let held = message.payload.len();
-        if frame.remaining < WORTH_READING_DIRECTLY || held < WORTH_READING_DIRECTLY {
+        let worthwhile = frame.remaining >= WORTH_READING_DIRECTLY && held >= WORTH_READING_DIRECTLY;
+        if !worthwhile || message.inflating.is_some() {
             return None;
         }
         if message.payload.capacity() - held < WORTH_READING_DIRECTLY.min(frame.remaining) {
@@ -167,32 +203,75 @@ impl Assembler {
     /// The last `count` bytes of the payload are new: they are unmasked and, in a text, checked (SPEC F4).
     pub(super) fn received(&mut self, count: usize) -> Result<(), Violation> {
         let Some(message) = &mut self.message else { return Ok(()) };
-        let Some(frame) = &mut message.frame else { return Ok(()) };
+        let Some(frame) = message.frame else { return Ok(()) };
         unmask(message.payload.tail_mut(count), frame.mask);
-        frame.mask = rotated(frame.mask, count);
-        frame.remaining -= count;
-        if message.opcode == Opcode::Text && self.limits.validate_utf8 {
-            message.payload.check().map_err(|_| ProtocolError::TextNotUtf8)?;
-        }
-        Ok(())
+        message.frame = Some(frame.without(count));
+        self.limits.check(message.opcode, &mut message.payload)
     }
 
     /// Closes the open frame, whose payload is whole, and gives the message if that was its last.
     pub(super) fn close_frame(&mut self) -> Result<Option<Message>, Violation> {
         let last =
             self.message.as_mut().and_then(|message| message.frame.take()).is_some_and(|frame| frame.fin);
-        let Some(message) = self.message.take_if(|_| last) else { return Ok(None) };
-        Ok(Some(match message.opcode {
-            Opcode::Text if self.limits.validate_utf8 => {
-                Message::Text(message.payload.into_text().map_err(|_| ProtocolError::TextNotUtf8)?)
+        let Some(mut message) = self.message.take_if(|_| last) else { return Ok(None) };
+        if let (Some(inflating), Some(inflater)) = (message.inflating, &mut self.inflater) {
+            inflater.finish(*inflating, |bytes| self.limits.add(&mut message.payload, bytes))?;
+        }
+        self.limits.message_of(message.opcode, message.payload).map(Some)
+    }
+}
+
+impl Limits {
+    /// Checks what is there of a text (SPEC F4).
+    fn check(&self, opcode: Opcode, payload: &mut Utf8Buffer) -> Result<(), Violation> {
+        if opcode == Opcode::Text && self.validate_utf8 {
+            payload.check().map_err(|_| ProtocolError::TextNotUtf8)?;
+        }
+        Ok(())
+    }
+
+    /// Adds inflated bytes to a message, unless that passes the limit (SPEC C6).
+    fn add(&self, payload: &mut Utf8Buffer, bytes: &[u8]) -> Result<(), Violation> {
+        let needed = payload.len() + bytes.len();
+        if needed > self.message {
+            return Err(TooBig::Message { limit: self.message }.into());
+        }
+        if needed > payload.capacity() {
+            payload.grow_to(if payload.len() == 0 { needed } else { self.message.min(2 * needed) });
+        }
+        payload.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn message_of(&self, opcode: Opcode, payload: Utf8Buffer) -> Result<Message, Violation> {
+        Ok(match opcode {
+            Opcode::Text if self.validate_utf8 => {
+                Message::Text(payload.into_text().map_err(|_| ProtocolError::TextNotUtf8)?)
             }
-            Opcode::Text => Message::UncheckedText(message.payload.into_bytes()),
-            _ => Message::Binary(message.payload.into_bytes()),
-        }))
+            Opcode::Text => Message::UncheckedText(payload.into_bytes()),
+            _ => Message::Binary(payload.into_bytes()),
+        })
+    }
+}
+
+/// The most bytes to which deflating in stored blocks makes `limit` bytes (SPEC C6).
+fn deflated_limit(limit: usize) -> usize {
+    limit.saturating_add(limit / 1000).saturating_add(64)
+}
+
+impl OpenFrame {
+    /// The same frame after `count` bytes more of its payload.
+    fn without(self, count: usize) -> Self {
+        OpenFrame { remaining: self.remaining - count, mask: rotated(self.mask, count), ..self }
     }
 }
 
 impl Partial {
+    /// How many bytes of it have come or are announced, as they are on the wire.
+    fn wire_length(&self) -> usize {
+        self.inflating.as_ref().map_or(self.payload.len(), |inflating| inflating.wire)
+    }
+
     /// Makes room for `incoming` bytes of the open frame: at most twice of what has arrived by then, and no more
     /// than the message can still need (SPEC F6).
     fn make_room(&mut self, frame: OpenFrame, incoming: usize) {

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes};
 
 use super::assemble::Assembler;
 use super::closing::parse_close;
+use super::deflate::Inflater;
 use super::error::Violation;
 use super::event::Event;
 use super::header::{Header, Opcode, begins_control, frame_size, parse_header};
@@ -34,10 +35,10 @@ struct Discarded {
 }
 
 impl Decoder {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &Options, inflater: Option<Inflater>) -> Self {
         Decoder {
             input: Input::default(),
-            assembler: Assembler::new(options),
+            assembler: Assembler::new(options, inflater),
             violation: None,
             discarded: Discarded::default(),
         }
@@ -82,7 +83,7 @@ impl Decoder {
         let mut taken = 0;
         if self.assembler.has_open_frame() && self.input.rest().is_empty() {
             taken = self.assembler.missing().min(buffer.len());
-            self.violation = self.assembler.receive(&buffer[..taken]).err();
+            self.violation = self.assembler.receive(&mut buffer[..taken]).err();
         }
         self.input.receive(buffer, taken);
     }
@@ -122,11 +123,8 @@ impl Decoder {
         }
         loop {
             if self.assembler.has_open_frame() {
-                let rest = self.input.rest();
-                let taken = self.assembler.missing().min(rest.len());
-                let received = self.assembler.receive(&rest[..taken]);
-                self.input.advance(taken);
-                received?;
+                let taken = self.assembler.missing().min(self.input.rest().len());
+                self.assembler.receive(self.input.take_masked(taken))?;
                 if self.assembler.missing() > 0 {
                     return Ok(None);
                 }
@@ -134,7 +132,9 @@ impl Decoder {
                     return Ok(Some(Event::Message(message)));
                 }
             }
-            let Some((header, size)) = parse_header(self.input.rest())? else { return Ok(None) };
+            let Some((header, size)) = parse_header(self.input.rest(), self.assembler.can_inflate())? else {
+                return Ok(None);
+            };
             if header.opcode.is_control() {
                 return self.control(&header, size);
             }
@@ -142,7 +142,11 @@ impl Decoder {
             self.input.advance(size);
             if header.fin && header.opcode != Opcode::Continuation && self.input.rest().len() >= length {
                 let payload = self.input.take(length, header.mask);
-                return Ok(Some(Event::Message(self.assembler.whole(header.opcode, payload)?)));
+                let message = match header.compressed {
+                    true => self.assembler.whole_compressed(header.opcode, payload)?,
+                    false => self.assembler.whole(header.opcode, payload)?,
+                };
+                return Ok(Some(Event::Message(message)));
             }
             self.assembler.open(&header, length);
         }

@@ -5,8 +5,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use super::header::{Opcode, encode_header};
-use crate::message::Frame;
+use super::header::{Opcode, encode_compressed_header, encode_header};
+use crate::message::{Content, Frame};
 
 /// From here on a payload is written from where it lies; below, a copy is cheaper than another slice.
 const LARGE: usize = 16 * 1024;
@@ -36,11 +36,32 @@ impl Outgoing {
     /// Queues a message as one unfragmented frame.
     #[inline(always)]
     pub(super) fn push(&mut self, frame: Frame) {
-        if frame.prepared {
-            self.append(&[], frame.bytes);
+        match frame.content {
+            Content::Payload(payload) => {
+                let (header, size) = encode_header(frame.opcode, payload.len());
+                self.append(&header[..size], payload);
+            }
+            Content::Prepared(prepared) => self.push_encoded(prepared.plain()),
+        }
+    }
+
+    /// Queues a frame that has its header.
+    #[inline]
+    pub(super) fn push_encoded(&mut self, frame: &Bytes) {
+        if frame.len() < LARGE {
+            self.append_small(&[], frame);
         } else {
-            let (header, size) = encode_header(frame.opcode, frame.bytes.len());
-            self.append(&header[..size], frame.bytes);
+            self.append_large(&[], frame.clone());
+        }
+    }
+
+    /// Queues a message as one frame, deflated.
+    pub(super) fn push_deflated(&mut self, opcode: Opcode, deflated: &[u8]) {
+        let (header, size) = encode_compressed_header(opcode, deflated.len());
+        if deflated.len() < LARGE {
+            self.append_small(&header[..size], deflated);
+        } else {
+            self.append_large(&header[..size], Bytes::copy_from_slice(deflated));
         }
     }
 

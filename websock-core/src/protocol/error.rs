@@ -2,7 +2,7 @@
 
 use crate::close::CloseCode;
 
-/// The peer broke RFC 6455. Each variant is answered with the close code 1002, or 1007 where it says so.
+/// The peer broke RFC 6455 or RFC 7692. Each variant is answered with the close code 1002, or 1007 where it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -46,6 +46,9 @@ pub enum ProtocolError {
     /// A text message that is not UTF-8; answered with 1007 (RFC 6455 §8.1, SPEC F4).
     #[error("text message is not valid UTF-8")]
     TextNotUtf8,
+    /// A compressed message that cannot be inflated; answered with 1007 (RFC 7692 §7.2.2, SPEC C4).
+    #[error("broken deflate data")]
+    InvalidDeflate,
 }
 
 /// The peer sent more than a limit allows; answered with the close code 1009 (SPEC F5).
@@ -107,7 +110,9 @@ impl Violation {
                 | CloseCode(_)
                 | TruncatedCloseCode,
             ) => self::CloseCode::PROTOCOL_ERROR,
-            Violation::Protocol(CloseReasonNotUtf8 | TextNotUtf8) => self::CloseCode::INVALID_DATA,
+            Violation::Protocol(CloseReasonNotUtf8 | TextNotUtf8 | InvalidDeflate) => {
+                self::CloseCode::INVALID_DATA
+            }
             Violation::TooBig(_) => self::CloseCode::TOO_BIG,
         }
     }

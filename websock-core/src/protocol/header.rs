@@ -44,21 +44,29 @@ impl Opcode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) fin: bool,
+    /// Whether it begins a compressed message (RFC 7692 §7.2.3).
+    pub(crate) compressed: bool,
     pub(crate) opcode: Opcode,
     pub(crate) mask: [u8; 4],
     pub(crate) length: u64,
 }
+
+/// RSV1: the message is compressed (RFC 7692 §7.2.3).
+const COMPRESSED: u8 = 0x40;
 
 /// The longest header: two bytes, a 64-bit length and, from a client, the masking key.
 const MAX_HEADER: usize = 14;
 
 /// Reads the header at the start of `bytes` and tells how long it is; `None` if it is not complete yet.
 ///
-/// A violation is found as soon as the byte that holds it is there.
+/// A violation is found as soon as the byte that holds it is there. RSV1 is one unless messages may be `compressible`.
 #[inline]
-pub(crate) fn parse_header(bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
+pub(crate) fn parse_header(
+    bytes: &[u8],
+    compressible: bool,
+) -> Result<Option<(Header, usize)>, ProtocolError> {
     let Some(&first) = bytes.first() else { return Ok(None) };
-    let (fin, opcode) = parse_first(first)?;
+    let (fin, compressed, opcode) = parse_first(first, compressible)?;
     let Some(&second) = bytes.get(1) else { return Ok(None) };
     if second & 0x80 == 0 {
         return Err(ProtocolError::Unmasked);
@@ -76,7 +84,7 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<Option<(Header, usize)>, Prot
         },
     };
     let mask = bytes.get(at..at + 4).and_then(<[u8]>::first_chunk);
-    Ok(mask.map(|&mask| (Header { fin, opcode, mask, length }, at + 4)))
+    Ok(mask.map(|&mask| (Header { fin, compressed, opcode, mask, length }, at + 4)))
 }
 
 /// Whether a valid frame that begins with this byte is a control frame (RFC 6455 §5.5).
@@ -96,11 +104,12 @@ pub(super) fn frame_size(bytes: &[u8]) -> Option<(u8, u64)> {
     Some((first & 0x0f, length.saturating_add(at + mask)))
 }
 
-/// FIN, the reserved bits and the opcode.
+/// FIN, RSV1 and the opcode.
 #[inline]
-fn parse_first(byte: u8) -> Result<(bool, Opcode), ProtocolError> {
+fn parse_first(byte: u8, compressible: bool) -> Result<(bool, bool, Opcode), ProtocolError> {
     let reserved = byte & 0x70;
-    if reserved != 0 {
+    let compressed = reserved == COMPRESSED && compressible && matches!(byte & 0x0f, 0x1 | 0x2);
+    if reserved != 0 && !compressed {
         return Err(ProtocolError::ReservedBits(reserved >> 4));
     }
     let fin = byte & 0x80 != 0;
@@ -108,7 +117,7 @@ fn parse_first(byte: u8) -> Result<(bool, Opcode), ProtocolError> {
     if opcode.is_control() && !fin {
         return Err(ProtocolError::FragmentedControl);
     }
-    Ok((fin, opcode))
+    Ok((fin, compressed, opcode))
 }
 
 /// A length of the longer forms: it must not fit in a shorter one, nor use the top bit (RFC 6455 §5.2).
@@ -142,6 +151,13 @@ pub(crate) fn encode_header(opcode: Opcode, length: usize) -> ([u8; MAX_HEADER -
     (header, size)
 }
 
+/// The header of a message whose payload is deflated (RFC 7692 §7.2.1).
+pub(super) fn encode_compressed_header(opcode: Opcode, length: usize) -> ([u8; MAX_HEADER - 4], usize) {
+    let (mut header, size) = encode_header(opcode, length);
+    header[0] |= COMPRESSED;
+    (header, size)
+}
+
 /// How long the header of an encoded server frame is.
 pub(crate) fn header_size(frame: &[u8]) -> usize {
     match frame.get(1) {
@@ -156,14 +172,15 @@ mod tests {
     use super::*;
 
     fn parsed(bytes: &[u8]) -> (Header, usize) {
-        parse_header(bytes).unwrap().unwrap()
+        parse_header(bytes, false).unwrap().unwrap()
     }
 
     #[test]
     fn the_masked_hello_of_the_rfc() {
         // RFC 6455 §5.7
         let (header, size) = parsed(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f]);
-        let expected = Header { fin: true, opcode: Opcode::Text, mask: [0x37, 0xfa, 0x21, 0x3d], length: 5 };
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        let expected = Header { fin: true, compressed: false, opcode: Opcode::Text, mask, length: 5 };
         assert_eq!((header, size), (expected, 6));
     }
 
@@ -182,7 +199,7 @@ mod tests {
             let (header, size) = parsed(&bytes);
             assert_eq!((header.length, size), (length, bytes.len()));
             for cut in 0..bytes.len() {
-                assert_eq!(parse_header(&bytes[..cut]), Ok(None), "{length} cut at {cut}");
+                assert_eq!(parse_header(&bytes[..cut], false), Ok(None), "{length} cut at {cut}");
             }
         }
     }
@@ -210,10 +227,34 @@ mod tests {
             (&[0x82, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], NonMinimalLength),
         ];
         for (bytes, error) in cases {
-            assert_eq!(parse_header(bytes), Err(error), "{bytes:x?}");
-            assert_eq!(parse_header(&bytes[..bytes.len() - 1]), Ok(None), "{bytes:x?}");
+            assert_eq!(parse_header(bytes, false), Err(error), "{bytes:x?}");
+            assert_eq!(parse_header(&bytes[..bytes.len() - 1], false), Ok(None), "{bytes:x?}");
         }
-        assert_eq!(parse_header(&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0]), Err(LengthTopBit));
+        assert_eq!(parse_header(&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0], false), Err(LengthTopBit));
+    }
+
+    /// SPEC C4.
+    #[test]
+    fn rsv1_means_compression_where_that_is_agreed_on_and_only_on_the_first_frame_of_a_message() {
+        use ProtocolError::*;
+        for (first, fin) in [(0xC1, true), (0xC2, true), (0x41, false), (0x42, false)] {
+            let (header, _) = parse_header(&[first, 0x80, 1, 2, 3, 4], true).unwrap().unwrap();
+            assert_eq!((header.compressed, header.fin), (true, fin), "{first:x}");
+        }
+        for (first, error) in [
+            (0xC0, ReservedBits(0b100)),
+            (0x40, ReservedBits(0b100)),
+            (0xC8, ReservedBits(0b100)),
+            (0xC9, ReservedBits(0b100)),
+            (0xCA, ReservedBits(0b100)),
+            (0xE1, ReservedBits(0b110)),
+            (0xD1, ReservedBits(0b101)),
+            (0xA1, ReservedBits(0b010)),
+            (0xC3, ReservedBits(0b100)),
+        ] {
+            assert_eq!(parse_header(&[first], true), Err(error), "{first:x}");
+        }
+        assert_eq!(encode_compressed_header(Opcode::Text, 7).0[..2], [0xC1, 7]);
     }
 
     #[test]

@@ -88,9 +88,16 @@ impl Input {
     /// The next `count` bytes, unmasked, which must be here. They count as decoded.
     #[inline]
     pub(super) fn take(&mut self, count: usize, mask: [u8; 4]) -> &[u8] {
-        let payload = &mut self.bytes[self.at..self.at + count];
+        let payload = self.take_masked(count);
         unmask(payload, mask);
-        self.at += count;
         payload
+    }
+
+    /// The next `count` bytes as they came, which must be here. They count as decoded.
+    #[inline]
+    pub(super) fn take_masked(&mut self, count: usize) -> &mut [u8] {
+        let bytes = &mut self.bytes[self.at..self.at + count];
+        self.at += count;
+        bytes
     }
 }

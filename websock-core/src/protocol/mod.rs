@@ -1,4 +1,4 @@
-//! The engine: RFC 6455 without a socket, a runtime or a clock.
+//! The engine: RFC 6455 and RFC 7692 without a socket, a runtime or a clock.
 //!
 //! Bytes and the time go in; events, bytes and a deadline come out. [`Protocol`] is all that a driver needs, and the
 //! driver of this crate uses nothing else. By direction:
@@ -19,6 +19,7 @@
 //! | `input` | the bytes that have arrived |
 //! | `decode` | from bytes to frames |
 //! | `assemble` | from frames to messages: fragments, limits, UTF-8 |
+//! | `deflate` | permessage-deflate, both ways |
 //! | `encode` | what waits to be written |
 //! | `closing` | the closing handshake |
 //! | `liveness` | what silence means |
@@ -27,6 +28,7 @@
 mod assemble;
 mod closing;
 mod decode;
+mod deflate;
 mod encode;
 mod error;
 mod event;
@@ -42,11 +44,13 @@ use std::time::Instant;
 use bytes::{BufMut, Bytes};
 
 use crate::close::{CloseFrame, Timeout};
+use crate::deflate::DeflateParameters;
 use crate::message::{Control, Frame, Message};
 use crate::options::Options;
 
 use closing::Closing;
 use decode::Decoder;
+use deflate::{Deflater, Inflater};
 use encode::Outgoing;
 use liveness::{Due, Liveness};
 
@@ -63,6 +67,8 @@ pub use traffic::{Count, Traffic};
 pub struct Protocol {
     decoder: Decoder,
     outgoing: Outgoing,
+    /// Where compression is agreed on.
+    deflater: Option<Box<Deflater>>,
     closing: Closing,
     liveness: Liveness,
     received: Traffic,
@@ -70,11 +76,18 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    /// A connection whose 101 was sent at `now`.
+    /// A connection whose 101 was sent at `now`, without extensions.
     pub fn new(options: &Options, now: Instant) -> Self {
+        Protocol::with_deflate(options, None, now)
+    }
+
+    /// A connection whose 101 was sent at `now` with this extension.
+    pub fn with_deflate(options: &Options, parameters: Option<&DeflateParameters>, now: Instant) -> Self {
+        let deflate = options.get_deflate().copied().unwrap_or_default();
         Protocol {
-            decoder: Decoder::new(options),
+            decoder: Decoder::new(options, parameters.map(Inflater::new)),
             outgoing: Outgoing::default(),
+            deflater: parameters.map(|parameters| Box::new(Deflater::new(deflate, parameters))),
             closing: Closing::default(),
             liveness: Liveness::new(options, now),
             received: Traffic::default(),
@@ -204,7 +217,10 @@ impl Protocol {
     pub fn send(&mut self, frame: Frame) {
         if self.closing.can_send() {
             self.sent.count_frame(&frame);
-            self.outgoing.push(frame);
+            match &mut self.deflater {
+                None => self.outgoing.push(frame),
+                Some(deflater) => deflater.push(frame, &mut self.outgoing),
+            }
         }
     }
 

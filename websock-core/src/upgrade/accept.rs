@@ -8,6 +8,7 @@ use sha1::{Digest, Sha1};
 use super::error::{KeyDefect, UpgradeError};
 use super::head::{Field, RequestHead};
 use super::subprotocols::Subprotocol;
+use crate::deflate::DeflateParameters;
 use crate::options::Options;
 
 /// A request that may become a WebSocket connection, and what was agreed on.
@@ -16,12 +17,25 @@ use crate::options::Options;
 /// `connection` makes it the connection.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    pub(super) accept: String,
+    accept: String,
     pub(crate) subprotocol: Option<Subprotocol>,
+    pub(crate) deflate: Option<DeflateParameters>,
+    /// What the 101 says of extensions.
+    extensions: Option<String>,
     pub(crate) options: Options,
 }
 
 impl Accepted {
+    pub(super) fn new(
+        accept: String,
+        subprotocol: Option<Subprotocol>,
+        deflate: Option<DeflateParameters>,
+        options: Options,
+    ) -> Self {
+        let extensions = deflate.map(|parameters| parameters.to_string());
+        Accepted { accept, subprotocol, deflate, extensions, options }
+    }
+
     /// The status of the response: 101.
     pub fn status(&self) -> u16 {
         101
@@ -34,6 +48,12 @@ impl Accepted {
         [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", &*self.accept)]
             .into_iter()
             .chain(subprotocol.map(|subprotocol| ("sec-websocket-protocol", subprotocol.as_str())))
+            .chain(self.extensions.as_deref().map(|extensions| ("sec-websocket-extensions", extensions)))
+    }
+
+    /// How messages are compressed, if they are.
+    pub fn deflate(&self) -> Option<&DeflateParameters> {
+        self.deflate.as_ref()
     }
 
     /// The subprotocol that was chosen.

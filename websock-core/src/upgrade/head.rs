@@ -47,9 +47,10 @@ pub(super) enum Field {
     Key,
     Version,
     Protocol,
+    Extensions,
 }
 
-const FIELDS: [(&str, Field); 9] = [
+const FIELDS: [(&str, Field); 10] = [
     ("connection", Field::Connection),
     ("upgrade", Field::Upgrade),
     ("host", Field::Host),
@@ -59,6 +60,7 @@ const FIELDS: [(&str, Field); 9] = [
     ("sec-websocket-key", Field::Key),
     ("sec-websocket-version", Field::Version),
     ("sec-websocket-protocol", Field::Protocol),
+    ("sec-websocket-extensions", Field::Extensions),
 ];
 
 impl RequestHead {

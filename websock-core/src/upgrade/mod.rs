@@ -6,6 +6,7 @@
 
 mod accept;
 mod error;
+mod extensions;
 mod head;
 mod origin;
 mod subprotocols;

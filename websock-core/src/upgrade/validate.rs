@@ -3,7 +3,7 @@
 use super::accept::{Accepted, accept_key};
 use super::error::UpgradeError;
 use super::head::{Field, HttpVersion, RequestHead};
-use super::{origin, subprotocols};
+use super::{extensions, origin, subprotocols};
 use crate::options::Options;
 
 /// Decides whether a request becomes a WebSocket connection under these options.
@@ -36,7 +36,8 @@ pub fn negotiate(head: &RequestHead, options: &Options) -> Result<Accepted, Upgr
         return Err(UpgradeError::Draining { retry_after });
     }
     let subprotocol = subprotocols::choose(head, options.get_subprotocols());
-    Ok(Accepted { accept, subprotocol, options: options.clone() })
+    let deflate = extensions::choose(head, options.get_deflate());
+    Ok(Accepted::new(accept, subprotocol, deflate, options.clone()))
 }
 
 /// Whether the list has the token, compared whole.
