@@ -27,11 +27,15 @@ const MAX_ROOMS: usize = 1000;
 const HISTORY: usize = 50;
 
 /// How its connections behave: browsers cannot ping, so the server does; no message is large; and a member may be some
-/// hundred messages behind before it counts as too slow.
+/// hundred messages behind before it counts as too slow. Compressing gives away nothing: there are no secrets in a chat.
 pub fn options() -> Options {
     const MESSAGE: NonZeroUsize = NonZeroUsize::new(16 * 1024).unwrap();
     const BEHIND: NonZeroUsize = NonZeroUsize::new(256).unwrap();
-    Options::default().keepalive(Keepalive::default()).max_message_size(MESSAGE).mailbox_capacity(BEHIND)
+    Options::default()
+        .keepalive(Keepalive::default())
+        .max_message_size(MESSAGE)
+        .mailbox_capacity(BEHIND)
+        .compress(true)
 }
 
 /// How they are closed when the server goes down: with the code that tells the pages to come back (they wait for a

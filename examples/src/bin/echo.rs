@@ -18,14 +18,17 @@ struct Args {
     /// The most bytes in one message [default: 10000000]
     #[arg(long)]
     max_message_size: Option<NonZeroUsize>,
+    /// Compress messages where the client offers it too
+    #[arg(long)]
+    compress: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let options = match args.max_message_size {
-        Some(size) => options().max_message_size(size),
-        None => options(),
-    };
+    let mut options = options().compress(args.compress);
+    if let Some(size) = args.max_message_size {
+        options = options.max_message_size(size);
+    }
     let app = App { path: "/", page: None, handler: || Echo, options, shutdown: shutdown() };
     args.serve.run("echo", SocketAddr::from((Ipv4Addr::LOCALHOST, 9001)), app)
 }
