@@ -283,6 +283,14 @@ fn inflated_text_is_checked_as_soon_as_it_is_there() {
     assert_eq!(read(&mut engine(alone()), &frame(0xc2, &bad)), [binary(b"good \xff bad")]);
     // Not complete, and already known to be wrong.
     assert_eq!(read(&mut engine(alone()), &frame(0x41, &[&bad[..], &TAIL].concat())), not_utf8);
+    // Of several things that are wrong, the first is told, however the bytes are cut.
+    let script = frame(0xc1, &[0x3b, 0x40, 0x80, 0x00]);
+    assert_eq!(read(&mut engine(alone()), &script), not_utf8);
+    let mut cut = engine(alone());
+    let events: Vec<_> = script.iter().flat_map(|byte| read(&mut cut, &[*byte])).collect();
+    assert_eq!(events, not_utf8);
+    let bad_and_long = Deflater::new().message(b"\xff and more");
+    assert_eq!(read(&mut limited(alone(), 5), &frame(0xc1, &bad_and_long)), not_utf8);
     let cut_off = Deflater::new().message("ß".as_bytes().get(..1).unwrap());
     assert_eq!(read(&mut engine(alone()), &frame(0xc1, &cut_off)), not_utf8);
 }

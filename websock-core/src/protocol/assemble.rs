@@ -147,8 +147,8 @@ impl Assembler {
         let Some(inflater) = &mut self.inflater else { return self.whole(opcode, deflated) };
         let mut payload = Utf8Buffer::default();
         let mut inflating = inflater.begin();
-        inflating.inflate(deflated, |bytes| self.limits.add(&mut payload, bytes))?;
-        inflater.finish(inflating, |bytes| self.limits.add(&mut payload, bytes))?;
+        inflating.inflate(deflated, |bytes| self.limits.add(opcode, &mut payload, bytes))?;
+        inflater.finish(inflating, |bytes| self.limits.add(opcode, &mut payload, bytes))?;
         self.limits.message_of(opcode, payload)
     }
 
@@ -176,8 +176,8 @@ impl Assembler {
         if let Some(inflating) = &mut message.inflating {
             unmask(bytes, frame.mask);
             message.frame = Some(frame.without(bytes.len()));
-            inflating.inflate(bytes, |bytes| self.limits.add(&mut message.payload, bytes))?;
-            return self.limits.check(message.opcode, &mut message.payload);
+            let (opcode, payload) = (message.opcode, &mut message.payload);
+            return inflating.inflate(bytes, |bytes| self.limits.add(opcode, payload, bytes));
         }
         message.make_room(frame, bytes.len());
         message.payload.extend_from_slice(bytes);
@@ -215,7 +215,8 @@ impl Assembler {
             self.message.as_mut().and_then(|message| message.frame.take()).is_some_and(|frame| frame.fin);
         let Some(mut message) = self.message.take_if(|_| last) else { return Ok(None) };
         if let (Some(inflating), Some(inflater)) = (message.inflating, &mut self.inflater) {
-            inflater.finish(*inflating, |bytes| self.limits.add(&mut message.payload, bytes))?;
+            let (opcode, payload) = (message.opcode, &mut message.payload);
+            inflater.finish(*inflating, |bytes| self.limits.add(opcode, payload, bytes))?;
         }
         self.limits.message_of(message.opcode, message.payload).map(Some)
     }
@@ -230,17 +231,16 @@ impl Limits {
         Ok(())
     }
 
-    /// Adds inflated bytes to a message, unless that passes the limit (SPEC C6).
-    fn add(&self, payload: &mut Utf8Buffer, bytes: &[u8]) -> Result<(), Violation> {
-        let needed = payload.len() + bytes.len();
-        if needed > self.message {
-            return Err(TooBig::Message { limit: self.message }.into());
-        }
+    /// Adds inflated bytes to a message and checks them, up to the limit (SPEC C6).
+    fn add(&self, opcode: Opcode, payload: &mut Utf8Buffer, bytes: &[u8]) -> Result<(), Violation> {
+        let fitting = bytes.len().min(self.message - payload.len());
+        let needed = payload.len() + fitting;
         if needed > payload.capacity() {
             payload.grow_to(if payload.len() == 0 { needed } else { self.message.min(2 * needed) });
         }
-        payload.extend_from_slice(bytes);
-        Ok(())
+        payload.extend_from_slice(&bytes[..fitting]);
+        self.check(opcode, payload)?;
+        if fitting < bytes.len() { Err(TooBig::Message { limit: self.message }.into()) } else { Ok(()) }
     }
 
     fn message_of(&self, opcode: Opcode, payload: Utf8Buffer) -> Result<Message, Violation> {

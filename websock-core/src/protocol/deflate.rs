@@ -18,7 +18,7 @@ use crate::message::{Content, Frame, Prepared};
 /// that its first byte begins with.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// An empty last block: behind the tail it is well-formed only where the data before it are complete.
+/// An empty last block: behind the tail it is one, and nothing else, only where the data before it are complete.
 const LAST_BLOCK: [u8; 2] = [0x03, 0];
 
 /// How much is inflated at once. A message within it is copied once, as any other that came whole.
@@ -214,7 +214,11 @@ impl Inflater {
             self.own = Some(message.state);
         } else {
             if !message.ended {
-                message.inflate(&[&TAIL[..], &LAST_BLOCK].concat(), sink)?;
+                message.inflate(&TAIL, sink)?;
+                message.inflate(&LAST_BLOCK, |bytes| match bytes {
+                    [] => Ok(()),
+                    _ => Err(ProtocolError::InvalidDeflate.into()),
+                })?;
             }
             if !message.ended {
                 return Err(ProtocolError::InvalidDeflate.into());
