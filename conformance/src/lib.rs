@@ -54,6 +54,7 @@
 //! | `outcomes` | O: what callbacks answer |
 //! | `closing` | X: how connections end |
 //! | `frames` | F: framing, limits, and bytes that come in pieces |
+//! | `compression` | C: what is agreed on, and compressed messages both ways |
 //! | `time` | T: the timers |
 //! | `backpressure` | B: slow sides, and the mailbox |
 //! | `shutdown` | S: drains |
@@ -88,6 +89,7 @@ pub mod case;
 mod cases;
 mod harness;
 mod host;
+mod inflater;
 mod journal;
 #[doc = include_str!("../MUTANTS.md")]
 pub mod mutants {}

@@ -106,6 +106,11 @@ impl Peer {
         self.reader.frame().await
     }
 
+    /// The next frame, and whether it is [marked](RSV1) as compressed.
+    pub async fn marked_frame(&mut self) -> (Frame, bool) {
+        self.reader.marked_frame().await
+    }
+
     /// The next frame, which must be a Close: its code and reason.
     pub async fn close_frame(&mut self) -> (Option<u16>, String) {
         self.reader.close_frame().await
@@ -145,10 +150,17 @@ impl Reader {
         assert!(count > 0, "the server ended the connection after {:?}", self.buffer);
     }
 
-    /// A frame, which must look as frames from a server have to (SPEC F8).
+    /// A frame, which must look as frames from a server have to (SPEC F8), and be uncompressed.
     pub async fn frame(&mut self) -> Frame {
+        let (frame, compressed) = self.marked_frame().await;
+        assert!(!compressed, "RSV1 is set: {frame:?}");
+        frame
+    }
+
+    /// A frame as it is on the wire, and whether RSV1 is set, which only a message's first frame may have (SPEC C4).
+    pub async fn marked_frame(&mut self) -> (Frame, bool) {
         let start = self.take(2).await;
-        assert_eq!(start[0] & 0x70, 0, "no extension was negotiated, but a reserved bit is set");
+        assert_eq!(start[0] & 0x30, 0, "no extension was negotiated, but a reserved bit is set");
         assert_eq!(start[1] & 0x80, 0, "a server must not mask");
         let length = match start[1] {
             126 => {
@@ -166,7 +178,10 @@ impl Reader {
         let (fin, opcode) = (start[0] & 0x80 != 0, start[0] & 0x0f);
         assert!(fin, "this server does not fragment");
         assert!(opcode < 8 || length <= 125, "a control frame of {length} bytes");
-        Frame { opcode, payload: self.take(usize::try_from(length).unwrap()).await }
+        let compressed = start[0] & RSV1 != 0;
+        assert!(!compressed || matches!(opcode, TEXT | BINARY), "RSV1 is set, the opcode is {opcode:x}");
+        let payload = self.take(usize::try_from(length).unwrap()).await;
+        (Frame { opcode, payload }, compressed)
     }
 
     /// A Close frame's code and reason.
@@ -336,6 +351,9 @@ pub const PONG: u8 = 0xA;
 
 /// The bit that marks a message's last frame.
 pub const FIN: u8 = 0x80;
+
+/// The bit that marks the first frame of a compressed message (RFC 7692 §6).
+pub const RSV1: u8 = 0x40;
 
 /// A frame from a server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod backpressure;
 mod closing;
+mod compression;
 mod errors;
 mod frames;
 mod lifecycle;
@@ -19,6 +20,7 @@ pub fn cases() -> Vec<Case> {
         outcomes::cases(),
         closing::cases(),
         frames::cases(),
+        compression::cases(),
         time::cases(),
         backpressure::cases(),
         shutdown::cases(),

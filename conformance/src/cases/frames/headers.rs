@@ -5,7 +5,7 @@ use websock_core::{CloseReason, Error, ProtocolError};
 
 use crate::case::Case;
 use crate::peer::{
-    BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, Peer, TEXT, frame, header, raw_frame,
+    BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, Peer, RSV1, TEXT, frame, header, raw_frame,
 };
 use crate::server::Stage;
 use crate::site::Site;
@@ -13,7 +13,6 @@ use crate::site::Site;
 /// The case's name, the rule, the bytes, and what is wrong with them.
 type Row = (&'static str, &'static str, Vec<u8>, ProtocolError);
 
-const RSV1: u8 = 0x40;
 const RSV2: u8 = 0x20;
 const RSV3: u8 = 0x10;
 const MASKED: u8 = 0x80;
