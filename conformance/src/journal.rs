@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Dispatch, Level};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The panics of a case and of its servers. Where the case succeeds nobody is shown them: some are wanted.
 #[derive(Clone, Default)]
@@ -110,6 +112,8 @@ pub struct Event {
     pub level: Level,
     /// Names and values, `message` among them.
     pub fields: Vec<(&'static str, String)>,
+    /// Names and values of the span in which it happened, which is the connection's.
+    pub span: Vec<(&'static str, String)>,
 }
 
 impl Event {
@@ -126,23 +130,37 @@ impl Event {
 /// Collects a server's log.
 struct Capture(UnboundedSender<Event>);
 
-impl<S: tracing::Subscriber> Layer<S> for Capture {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
         if !event.metadata().target().starts_with("websock") {
             return; // a server's own
         }
-        let mut captured = Event { level: *event.metadata().level(), fields: Vec::new() };
-        event.record(&mut captured);
-        let _ = self.0.send(captured);
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let span = context.event_span(event);
+        let span = span.and_then(|span| span.extensions().get::<Fields>().cloned()).unwrap_or_default();
+        let _ = self.0.send(Event { level: *event.metadata().level(), fields: fields.0, span: span.0 });
     }
 }
 
-impl Visit for Event {
+/// What an event or a span says.
+#[derive(Clone, Default)]
+struct Fields(Vec<(&'static str, String)>);
+
+impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.fields.push((field.name(), format!("{value:?}")));
+        self.0.push((field.name(), format!("{value:?}")));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.fields.push((field.name(), value.to_owned()));
+        self.0.push((field.name(), value.to_owned()));
     }
 }

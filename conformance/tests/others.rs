@@ -52,11 +52,3 @@ fn each_names_a_case_that_there_is_or_a_reason() {
         assert!(!named.is_empty() || here.contains(' '), "{number}: neither a case nor a reason: {here:?}");
     }
 }
-
-/// What waits for compression waits no longer once it has cases.
-#[test]
-fn nothing_waits_for_what_is_there() {
-    let compression = cases().iter().any(|case| case.rules().contains(&"C4"));
-    let waiting = rows().into_values().any(|here| here.contains("compression is not built"));
-    assert!(!(compression && waiting), "compression has cases: name them in CASES.md");
-}

@@ -27,6 +27,7 @@ cases! {
     the_end_by_a_drain_is_told: E3,
     the_end_by_a_lost_connection_is_told: E3,
     the_end_by_a_violation_is_told: E3,
+    the_log_says_whether_messages_are_compressed: E3 C1,
     a_refused_upgrade_is_no_connection_in_the_log: E3 L9,
 }
 
@@ -280,6 +281,20 @@ async fn the_end_by_a_violation_is_told(stage: &Stage) {
     assert_eq!(peer.close_frame().await, (Some(1002), String::new()));
     peer.finish().await;
     expect_told(&mut server, "client frame without a mask", Some("1002")).await;
+}
+
+async fn the_log_says_whether_messages_are_compressed(stage: &Stage) {
+    let mut server = stage.start(Site::echo().with_options(Options::default().compress(true))).await;
+    for (offer, told) in [("permessage-deflate", "true"), ("permessage-bzip2", "false")] {
+        let mut peer = Peer::connect(server.addr).await;
+        peer.send(Request::good(server.addr).with("Sec-WebSocket-Extensions", offer).bytes()).await;
+        assert_eq!(peer.response().await.status, 101);
+        peer.send(close(1000, "")).await;
+        assert_eq!(peer.close_frame().await, (Some(1000), String::new()));
+        peer.finish().await;
+        let event = server.event(tracing::Level::INFO).await;
+        assert!(event.span.contains(&("compression", told.to_owned())), "{event:?}");
+    }
 }
 
 async fn a_refused_upgrade_is_no_connection_in_the_log(stage: &Stage) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use websock_conformance::{Probe, Site};
+use websock_hyper::protocol::Opcode;
 use websock_hyper::{
     CloseReason, Control, ControlPayload, Error, Frame, HandleResult, Mailbox, Message, Outcome, Socket,
     Timeout, WebSock,
@@ -46,6 +47,8 @@ pub(crate) enum Callbacks {
     ReasonsOfThePeerLost,
     TooBigIsProtocol,
     EndsToldTwice,
+    /// Whatever is pushed may be compressed.
+    WishesForgotten,
 }
 
 /// A handler whose name ends as the suite expects it.
@@ -68,6 +71,15 @@ const SOME_TIME: Duration = Duration::from_millis(100);
 
 fn is_mark(outcome: &Outcome) -> bool {
     matches!(outcome.frames(), [frame] if frame.payload() == MARK)
+}
+
+/// The same frame as if nothing had been asked for.
+fn without_wishes(frame: &Frame) -> Frame {
+    match frame.opcode() {
+        Opcode::Text => Frame::unchecked_text(frame.payload().to_vec()),
+        Opcode::Binary => Frame::binary(frame.payload().to_vec()),
+        _ => frame.clone(),
+    }
 }
 
 impl MutatedProbe {
@@ -100,6 +112,9 @@ impl MutatedProbe {
             (Callbacks::ErrorsAreText, Err(error)) => Err(error.to_string().into()),
             (Callbacks::PushesReversed, Ok(outcome)) if !outcome.is_stop() => {
                 Ok(Outcome::push(outcome.frames().iter().rev().cloned().collect::<Vec<_>>()))
+            }
+            (Callbacks::WishesForgotten, Ok(outcome)) if !outcome.is_stop() => {
+                Ok(Outcome::push(outcome.frames().iter().map(without_wishes).collect::<Vec<_>>()))
             }
             (Callbacks::LastMessagesLost, Ok(outcome)) if outcome.is_stop() => {
                 Ok(match outcome.close_frame() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use websock_conformance::{Host, Running, Site, async_trait};
-use websock_hyper::{Drain, Origins};
+use websock_hyper::{Deflate, Drain, Origins};
 
 use crate::handler::Callbacks;
 use crate::proxy::Proxy;
@@ -54,6 +54,14 @@ const fn response(name: &'static str, response: fn(&Head, &mut Head)) -> Mutant 
     wire(name, Wire { response: Some(response), ..Wire::TRUE })
 }
 
+const fn extensions(
+    name: &'static str,
+    request: Option<fn(&mut Head)>,
+    response: fn(&Head, &mut Head),
+) -> Mutant {
+    wire(name, Wire { request, response: Some(response), ..Wire::TRUE })
+}
+
 const fn first_byte(name: &'static str, first_byte: fn(u8) -> u8) -> Mutant {
     wire(name, Wire { first_byte: Some(first_byte), ..Wire::TRUE })
 }
@@ -100,7 +108,45 @@ fn with_code(mut frame: Frame, from: u16, to: u16) -> Vec<u8> {
     frame.bytes()
 }
 
-pub(crate) static MUTANTS: [Mutant; 93] = [
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+const DEFLATE: &str = "permessage-deflate";
+
+/// Whether a site wants compression. Options do not tell that otherwise.
+fn compresses(options: &websock_hyper::Options) -> bool {
+    format!("{options:?}").contains("deflate: Some(")
+}
+
+/// All offers of a request.
+fn offer(head: &Head) -> String {
+    let fields = head.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case(EXTENSIONS));
+    fields.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn ask_for_it(head: &mut Head) {
+    if !offer(head).contains(DEFLATE) {
+        head.set(EXTENSIONS, DEFLATE);
+    }
+}
+
+/// Takes a parameter out of the offers.
+fn forget(head: &mut Head, parameter: &str) {
+    let offer = offer(head);
+    if offer.contains(DEFLATE) {
+        head.set(EXTENSIONS, offer.replace(&format!("; {parameter}"), ""));
+    }
+}
+
+/// Says to the client what it asked for, and was forgotten.
+fn promise(request: &Head, head: &mut Head, parameter: &str) {
+    if let Some(agreed) = head.field(EXTENSIONS)
+        && offer(request).contains(parameter)
+        && !agreed.contains(parameter)
+    {
+        head.set(EXTENSIONS, format!("{agreed}; {parameter}"));
+    }
+}
+
+pub(crate) static MUTANTS: [Mutant; 110] = [
     // L
     callbacks("calls terminate twice where the peer closes", Callbacks::TerminateTwice),
     callbacks("calls terminate never where the peer is gone", Callbacks::TerminateNever),
@@ -272,6 +318,96 @@ pub(crate) static MUTANTS: [Mutant; 93] = [
     frame("writes lengths under 65536 in 64 bits", |_, frame| match frame.payload.len() {
         126.. => frame.with_length_of(8),
         _ => frame.bytes(),
+    }),
+    // C
+    options("is always ready to compress", |options, _| match compresses(&options) {
+        true => options,
+        false => options.compress(true),
+    }),
+    extensions("compresses for those who do not offer it", Some(ask_for_it), |request, head| {
+        if !offer(request).contains(DEFLATE) {
+            head.without(EXTENSIONS);
+        }
+    }),
+    extensions("answers no parameters", None, |_, head| {
+        if head.field(EXTENSIONS).is_some() {
+            head.set(EXTENSIONS, DEFLATE);
+        }
+    }),
+    request("looks at no parameters", |head| {
+        if offer(head).contains(DEFLATE) {
+            head.set(EXTENSIONS, DEFLATE);
+        }
+    }),
+    request("takes the last offer", |head| {
+        let reversed: Vec<_> = offer(head).rsplit(',').map(str::to_owned).collect();
+        head.set(EXTENSIONS, reversed.join(","));
+    }),
+    extensions(
+        "takes a window of 8 bits",
+        Some(|head| {
+            head.set(EXTENSIONS, offer(head).replace("server_max_window_bits=8", "server_max_window_bits=9"))
+        }),
+        |request, head| {
+            if let (true, Some(agreed)) = (offer(request).contains("bits=8"), head.field(EXTENSIONS)) {
+                head.set(EXTENSIONS, agreed.replace("bits=9", "bits=8"));
+            }
+        },
+    ),
+    extensions(
+        "refers further back than its window",
+        Some(|head| forget(head, "server_max_window_bits=9")),
+        |request, head| {
+            promise(request, head, "server_max_window_bits=9");
+        },
+    ),
+    extensions(
+        "refers to its messages before though the client refuses it",
+        Some(|head| forget(head, "server_no_context_takeover")),
+        |request, head| promise(request, head, "server_no_context_takeover"),
+    ),
+    extensions(
+        "keeps the client's messages though the client refuses it",
+        Some(|head| forget(head, "client_no_context_takeover")),
+        |request, head| promise(request, head, "client_no_context_takeover"),
+    ),
+    extensions(
+        "forgets the client's messages and does not say so",
+        Some(|head| {
+            if offer(head).trim() == DEFLATE {
+                head.set(EXTENSIONS, "permessage-deflate; client_no_context_takeover");
+            }
+        }),
+        |request, head| {
+            if let (DEFLATE, Some(agreed)) = (offer(request).trim(), head.field(EXTENSIONS)) {
+                head.set(EXTENSIONS, agreed.replace("; client_no_context_takeover", ""));
+            }
+        },
+    ),
+    frame("does not mark what it compresses", |_, frame| {
+        Frame { first: frame.first & !0x40, ..frame }.bytes()
+    }),
+    frame("marks its pongs as compressed", |seen, mut frame| {
+        if frame.first == PONG && offer(&seen.request).contains(DEFLATE) {
+            frame.first |= 0x40;
+        }
+        frame.bytes()
+    }),
+    first_byte("takes RSV1 where no message begins", |first| match first & 0x0f {
+        1 | 2 => first,
+        _ => first & !0x40,
+    }),
+    frame("closes after bad data with 1002", |_, frame| with_code(frame, 1007, 1002)),
+    options("compresses the shortest messages", |options, _| match compresses(&options) {
+        true if !format!("{options:?}").contains("threshold: 0") => {
+            options.deflate(Deflate::default().threshold(0))
+        }
+        _ => options,
+    }),
+    callbacks("compresses what asks not to be", Callbacks::WishesForgotten),
+    options("does not limit what it inflates", |options, _| match compresses(&options) {
+        true => options.max_message_size(HUGE),
+        false => options,
     }),
     // T
     options("does not end silence", |options, _| options.timeout(None)),
