@@ -1,45 +1,13 @@
 //! Memory, by the bytes that are allocated (SPEC B5, B8, F6): in a program of its own, with an allocator that counts.
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering};
+mod counting;
 
+use counting::live;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use websock_core::upgrade::{HttpVersion, negotiate};
 use websock_core::{Bytes, HandleResult, Message, Options, Outcome, RequestHead, WebSock};
-
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-fn count(change: usize, sign: isize) {
-    LIVE.fetch_add(isize::try_from(change).unwrap_or(isize::MAX) * sign, Ordering::Relaxed);
-}
-
-// SAFETY: everything is left to the system's allocator; beside it there is only an atomic counter, which allocates
-// nothing.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn live() -> isize {
-    LIVE.load(Ordering::Relaxed)
-}
 
 struct Echo;
 
