@@ -71,7 +71,7 @@ async fn compression_is_off_unless_it_is_turned_on(stage: &Stage) {
 async fn nothing_is_compressed_for_a_client_that_offers_nothing(stage: &Stage) {
     let mut server = stage.start(echo(alone())).await;
     for offer in
-        ["", "x-webkit-deflate-frame", "permessage-bzip2", "x; y=\"a, permessage-deflate\"", "permessage"]
+        ["", "x-webkit-deflate-frame", "permessage-bzip2", "x; y=\"a, permessage-deflate, b\"", "permessage"]
     {
         let mut client = Client::offering(server.addr, offer).await;
         assert_eq!(client.agreed, None, "{offer}");
