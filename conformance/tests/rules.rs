@@ -41,7 +41,7 @@ fn ids(text: &str) -> BTreeSet<String> {
     let mut found: BTreeSet<String> = BTreeSet::new();
     let mut last: Option<(char, u32)> = None;
     for word in text.split_inclusive(|at: char| !at.is_ascii_alphanumeric()) {
-        let end = word.len() - word.ends_with(|at: char| !at.is_ascii_alphanumeric()) as usize;
+        let end = word.trim_end_matches(|at: char| !at.is_ascii_alphanumeric()).len();
         let (word, behind) = word.split_at(end);
         let id = word.split_at_checked(1).and_then(|(letter, number)| {
             let letter = letter.chars().next().filter(|letter| "LOXFCTBSEU".contains(*letter))?;
