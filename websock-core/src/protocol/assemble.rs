@@ -148,7 +148,7 @@ impl Assembler {
         let mut payload = Utf8Buffer::default();
         let mut inflating = inflater.begin();
         inflating.inflate(deflated, |bytes| self.limits.add(opcode, &mut payload, bytes))?;
-        inflater.finish(inflating, |bytes| self.limits.add(opcode, &mut payload, bytes))?;
+        inflater.finish(inflating)?;
         self.limits.message_of(opcode, payload)
     }
 
@@ -213,10 +213,9 @@ impl Assembler {
     pub(super) fn close_frame(&mut self) -> Result<Option<Message>, Violation> {
         let last =
             self.message.as_mut().and_then(|message| message.frame.take()).is_some_and(|frame| frame.fin);
-        let Some(mut message) = self.message.take_if(|_| last) else { return Ok(None) };
+        let Some(message) = self.message.take_if(|_| last) else { return Ok(None) };
         if let (Some(inflating), Some(inflater)) = (message.inflating, &mut self.inflater) {
-            let (opcode, payload) = (message.opcode, &mut message.payload);
-            inflater.finish(*inflating, |bytes| self.limits.add(opcode, payload, bytes))?;
+            inflater.finish(*inflating)?;
         }
         self.limits.message_of(message.opcode, message.payload).map(Some)
     }

@@ -197,39 +197,31 @@ impl Inflater {
         Inflating { state, wire: 0, ended: false }
     }
 
-    /// Inflates what a complete message still holds back, and keeps the state for the next: of this connection
-    /// where it may refer to this one, else of any on this thread.
-    pub(super) fn finish(
-        &mut self,
-        mut message: Inflating,
-        sink: impl FnMut(&[u8]) -> Result<(), Violation>,
-    ) -> Result<(), Violation> {
+    /// Ends a complete message, and keeps the state for the next: of this connection where it may refer to this one,
+    /// else of any on this thread.
+    pub(super) fn finish(&mut self, mut message: Inflating) -> Result<(), Violation> {
+        if !message.ended {
+            message.expect_nothing_of(&TAIL)?;
+        }
         if self.context_takeover {
-            if !message.ended {
-                message.inflate(&TAIL, sink)?;
-            }
             if message.ended {
                 message.state.reset(false);
             }
             self.own = Some(message.state);
-        } else {
-            if !message.ended {
-                message.inflate(&TAIL, sink)?;
-                message.inflate(&LAST_BLOCK, |bytes| match bytes {
-                    [] => Ok(()),
-                    _ => Err(ProtocolError::InvalidDeflate.into()),
-                })?;
-            }
-            if !message.ended {
-                return Err(ProtocolError::InvalidDeflate.into());
-            }
-            message.state.reset(false);
-            DECOMPRESSORS.with_borrow_mut(|kept| {
-                if kept.len() < KEPT {
-                    kept.push(message.state);
-                }
-            });
+            return Ok(());
         }
+        if !message.ended {
+            message.expect_nothing_of(&LAST_BLOCK)?;
+        }
+        if !message.ended {
+            return Err(ProtocolError::InvalidDeflate.into());
+        }
+        message.state.reset(false);
+        DECOMPRESSORS.with_borrow_mut(|kept| {
+            if kept.len() < KEPT {
+                kept.push(message.state);
+            }
+        });
         Ok(())
     }
 }
@@ -245,6 +237,14 @@ pub(super) struct Inflating {
 }
 
 impl Inflating {
+    /// Inflates what holds no bytes, unless the data before it are not complete.
+    fn expect_nothing_of(&mut self, deflated: &[u8]) -> Result<(), Violation> {
+        self.inflate(deflated, |bytes| match bytes {
+            [] => Ok(()),
+            _ => Err(ProtocolError::InvalidDeflate.into()),
+        })
+    }
+
     /// Inflates the next bytes into `sink`, piece by piece; its error ends the inflating.
     pub(super) fn inflate(
         &mut self,
