@@ -1,12 +1,16 @@
 //! What a client must not send once compression is agreed on: C4, F1, F4.
 
-use websock_core::{CloseReason, Error, ProtocolError};
+use websock_core::{CloseReason, Error, Outcome, ProtocolError};
 
 use super::receiving::{fragments, whole};
-use super::{BAD_TEXT, BYTES, Client, FAR, FOX, OFFER, alone, echo, stored, takeover, twenty_times_sixteen};
+use super::{
+    BAD_TEXT, BYTES, Client, FAR, FOX, OFFER, alone, compressing, echo, stored, takeover,
+    twenty_times_sixteen,
+};
 use crate::case::Case;
-use crate::peer::{BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, RSV1, TEXT, header, raw_frame};
+use crate::peer::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, RSV1, TEXT, header, raw_frame};
 use crate::server::Stage;
+use crate::site::Site;
 
 const RSV2: u8 = 0x20;
 const RSV3: u8 = 0x10;
@@ -107,12 +111,12 @@ pub(super) fn cases() -> Vec<Case> {
 /// Behind a message that is right; with contexts that are kept and without.
 async fn violate(stage: &Stage, bytes: Vec<u8>, code: u16, expected: ProtocolError) {
     for deflate in [alone(), takeover()] {
-        let mut server = stage.start(echo(deflate)).await;
+        let site = compressing(Site::new(async |_| Ok(Outcome::none())), deflate);
+        let mut server = stage.start(site).await;
         let mut client = Client::offering(server.addr, OFFER).await;
         server.init().await;
         client.send(whole(BINARY, BYTES)).await;
-        assert_eq!(client.compressed().await.0, Frame::new(BINARY, twenty_times_sixteen()));
-        server.message().await;
+        assert_eq!(server.message().await.as_bytes(), twenty_times_sixteen());
         client.send(&bytes).await;
         assert_eq!(client.peer.close_frame().await, (Some(code), String::new()));
         client.peer.end().await;
