@@ -22,9 +22,9 @@ use std::fmt;
 /// # Context takeover
 ///
 /// With it, messages of one direction refer to those before them, so that many small ones that resemble each other
-/// become much smaller. Its price is memory for as long as the connection lives, from its first compressed message
-/// on: a window of up to 32 KiB to inflate with (the client's side), and about ten times that to deflate with
-/// (the server's side). Without it, the connections of a thread share that memory, and an idle one has none.
+/// become much smaller. Its price is memory for as long as the connection lives, from its first compressed message on:
+/// over 400 KiB with windows of 15 bits, nine tenths of it to deflate with (the server's side). Without it, the
+/// connections of a thread share as much, and an idle one has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deflate {
     level: DeflateLevel,
