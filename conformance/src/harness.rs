@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::results::{Line, Outcome, Record, Results};
 
 /// Most cases wait for a server or a timer most of the time, so more of them run at once than there are processors.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 
 /// What the command line says: what `cargo test` says to every test, and what is ours.
 #[derive(Parser)]

@@ -175,6 +175,7 @@ async fn a_stop_wins_over_a_close_that_nobody_has_read(stage: &Stage) {
 
 async fn one_close_is_sent_when_both_sides_close(stage: &Stage) {
     let mut server = stage.start(Site::echo()).await;
+    let mut closed = Vec::new();
     for _ in 0..50 {
         let mut peer = Peer::upgraded(server.addr).await;
         let socket = server.init().await;
@@ -185,12 +186,15 @@ async fn one_close_is_sent_when_both_sides_close(stage: &Stage) {
         );
         drop(sent);
         let (code, _) = peer.close_frame().await;
-        peer.end().await;
         match server.terminated().await {
             CloseReason::Normal => assert_eq!(code, Some(4001)),
             CloseReason::Remote { .. } => assert_eq!(code, Some(4000)),
             other => panic!("{other:?}"),
         }
+        closed.push(peer);
+    }
+    for mut peer in closed {
+        peer.end().await;
     }
 }
 
