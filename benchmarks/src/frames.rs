@@ -4,6 +4,9 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+/// The bit beside the opcode that says that a message is compressed.
+const COMPRESSED: u8 = 0x40;
+
 /// What a message holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,6 +77,11 @@ pub(crate) fn close(random: &mut Random) -> Vec<u8> {
     out
 }
 
+/// A Text frame from a client, whose body is deflated (RFC 7692 §6).
+pub(crate) fn compressed(out: &mut Vec<u8>, body: &[u8], random: &mut Random) {
+    frame(out, COMPRESSED | Payload::Text.opcode(), body, Some(random.mask()));
+}
+
 impl Payload {
     fn opcode(self) -> u8 {
         if self == Payload::Binary { 2 } else { 1 }
@@ -132,6 +140,10 @@ impl Random {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next()).unwrap_or(usize::MAX) % limit
+    }
+
     fn byte(&mut self) -> u8 {
         self.next().to_be_bytes()[0]
     }
@@ -140,6 +152,27 @@ impl Random {
     fn mask(&mut self) -> [u8; 4] {
         [self.byte() | 1, self.byte() | 1, self.byte() | 1, self.byte() | 1]
     }
+}
+
+/// Reads the header of a frame from a server to a compressed Text message: how long it is, and its body. Nothing, as
+/// long as it has not all come.
+pub(crate) fn answered(bytes: &[u8]) -> crate::Result<Option<(usize, usize)>> {
+    const ANSWER: u8 = 0x80 | COMPRESSED | 1;
+    let &[first, length, ref more @ ..] = bytes else { return Ok(None) };
+    if first == ANSWER ^ COMPRESSED {
+        return Err("the server answers, but not compressed".into());
+    }
+    if first != ANSWER || length > 127 {
+        return Err(format!("an answer begins with {first:#04x}, {length:#04x}").into());
+    }
+    Ok(match (length, more) {
+        (126, &[a, b, ..]) => Some((4, usize::from(u16::from_be_bytes([a, b])))),
+        (127, &[a, b, c, d, e, f, g, h, ..]) => {
+            Some((10, usize::try_from(u64::from_be_bytes([a, b, c, d, e, f, g, h]))?))
+        }
+        (126 | 127, _) => None,
+        _ => Some((2, length.into())),
+    })
 }
 
 #[cfg(test)]
@@ -161,6 +194,19 @@ mod tests {
             let mut out = Vec::new();
             frame(&mut out, 2, &vec![0; size], None);
             assert_eq!(out.len(), header + size);
+        }
+    }
+
+    #[test]
+    fn the_header_of_an_answer_is_read_when_it_is_there() {
+        for (size, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let mut out = Vec::new();
+            frame(&mut out, COMPRESSED | 1, &vec![0; size], None);
+            assert_eq!(answered(&out).unwrap(), Some((header, size)));
+            assert_eq!(answered(&out[..header - 1]).unwrap(), None);
+        }
+        for other in [[0x81, 0], [0xC2, 0], [0xC1, 0x80]] {
+            answered(&other).unwrap_err();
         }
     }
 }

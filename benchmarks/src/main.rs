@@ -7,14 +7,18 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod answers;
 mod chart;
 mod connect;
+mod deflate;
+mod documents;
 mod fanout;
 mod frames;
 mod load;
 mod machine;
 mod memory;
 mod meter;
+mod offer;
 mod process;
 mod report;
 mod runner;
@@ -38,7 +42,7 @@ struct Cli {
 /// What to measure, and how long.
 #[derive(Args, Debug)]
 struct Run {
-    /// Everything in less than five minutes, coarsely
+    /// Everything but compression in less than five minutes, coarsely
     #[arg(long)]
     quick: bool,
     /// Show the scenarios and the servers, and end

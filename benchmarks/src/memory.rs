@@ -6,7 +6,10 @@ use std::net::TcpStream;
 use serde::Serialize;
 
 use crate::Result;
+use crate::answers::Answers;
+use crate::documents;
 use crate::frames::{Batch, Payload, Random};
+use crate::offer::Offer;
 use crate::process::Process;
 
 /// So many connections, and then a message of this size there and back on each.
@@ -14,6 +17,8 @@ use crate::process::Process;
 pub(crate) struct Idle {
     pub(crate) connections: usize,
     pub(crate) size: usize,
+    /// With which the message is compressed.
+    pub(crate) offer: Option<Offer>,
 }
 
 /// Resident memory of the server in KiB.
@@ -36,16 +41,41 @@ pub(crate) fn run(process: &Process, idle: &Idle) -> Result<Memory> {
         (0..idle.connections).map(|number| process.connect(number)).collect::<Result<_>>()?;
     let fresh = each(process.memory()?);
 
+    // Both sockets' buffers hold a message of this size, so this cannot lock up.
+    match idle.offer {
+        None => plain(process, &mut streams, idle.size)?,
+        Some(offer) => compressed(&mut streams, idle.size, offer)?,
+    }
+    Ok(Memory { process: before, fresh, after: each(process.memory()?) })
+}
+
+fn plain(process: &Process, streams: &mut [TcpStream], size: usize) -> Result<()> {
     let mut random = Random::new();
-    let message = Batch::echo(process.server.bare, Payload::Binary, idle.size, 1, &mut random);
+    let message = Batch::echo(process.server.bare, Payload::Binary, size, 1, &mut random);
     let mut answer = vec![0; message.response.len()];
-    for stream in &mut streams {
-        // Both sockets' buffers hold a message of this size, so this cannot lock up.
+    for stream in streams {
         stream.write_all(&message.request)?;
         stream.read_exact(&mut answer)?;
         if answer != message.response {
             return Err("a wrong answer".into());
         }
     }
-    Ok(Memory { process: before, fresh, after: each(process.memory()?) })
+    Ok(())
+}
+
+fn compressed(streams: &mut [TcpStream], size: usize, offer: Offer) -> Result<()> {
+    let documents = documents::make(size)?;
+    let mut buffer = vec![0; size];
+    for stream in streams {
+        let mut answers = Answers::new(offer, 0);
+        stream.write_all(&documents[0].frame)?;
+        while answers.count == 0 {
+            let read = stream.read(&mut buffer)?;
+            if read == 0 {
+                return Err("the server closed the connection".into());
+            }
+            answers.take(&buffer[..read], &documents)?;
+        }
+    }
+    Ok(())
 }

@@ -47,6 +47,8 @@ pub(crate) struct Speed {
     pub(crate) stolen_cores: f64,
     /// Others took so much that it shows, and not only by the coarseness of the machine's clock.
     pub(crate) disturbed: bool,
+    /// How many bytes an answer is on the wire, where the server decides it.
+    pub(crate) answer: Option<f64>,
 }
 
 impl<'a> Meter<'a> {
@@ -100,6 +102,7 @@ impl<'a> Meter<'a> {
             other_cores: others.max(0.0) / wall,
             stolen_cores: stolen / wall,
             disturbed: others.max(stolen) > wall * DISTURBED + 2.0 * nanoseconds_per_tick() as f64,
+            answer: None,
         }))
     }
 }

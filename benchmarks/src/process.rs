@@ -12,6 +12,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::Result;
 use crate::machine::{self, nanoseconds_per_tick};
+use crate::offer::Offer;
 use crate::servers::{self, CONGESTION, Server};
 
 /// How long anything that is not measured may take.
@@ -22,6 +23,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Process {
     pub(crate) server: &'static Server,
     pub(crate) address: SocketAddr,
+    /// What every connection asks for.
+    offer: Option<Offer>,
     child: Child,
 }
 
@@ -47,7 +50,12 @@ pub(crate) fn serve(name: &str, workers: usize, cores: &[usize]) -> Result<()> {
 }
 
 impl Process {
-    pub(crate) fn start(server: &'static Server, workers: usize, cores: &[usize]) -> Result<Self> {
+    pub(crate) fn start(
+        server: &'static Server,
+        workers: usize,
+        cores: &[usize],
+        offer: Option<Offer>,
+    ) -> Result<Self> {
         let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", server.name, "--workers", &workers.to_string(), "--cores", &cores.join(",")])
@@ -58,9 +66,8 @@ impl Process {
         if let Some(out) = child.stdout.take() {
             BufReader::new(out).read_line(&mut line)?;
         }
-        let address = line.trim().parse();
-        let process =
-            Process { server, address: address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()), child };
+        let address = line.trim().parse().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        let process = Process { server, address, offer, child };
         if process.address.port() == 0 {
             return Err(format!("{} did not start", server.name).into());
         }
@@ -93,10 +100,12 @@ impl Process {
 
     /// Asks for the upgrade, with the key of RFC 6455 §1.3, whose answer is known.
     pub(crate) fn ask(&self, stream: &mut TcpStream) -> Result<()> {
+        let extensions = self.offer.map(|offer| format!("Sec-WebSocket-Extensions: {}\r\n", offer.field()));
         let request = format!(
             "GET / HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            self.address
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
+            self.address,
+            extensions.unwrap_or_default()
         );
         Ok(stream.write_all(request.as_bytes())?)
     }
@@ -112,10 +121,16 @@ impl Process {
             }
         }
         let text = String::from_utf8_lossy(&head);
-        if text.starts_with("HTTP/1.1 101 ") && text.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
-            return Ok(());
+        if !text.starts_with("HTTP/1.1 101 ") || !text.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
+            return Err(format!("{} refused the upgrade: {text:?}", self.server.name).into());
         }
-        Err(format!("{} refused the upgrade: {text:?}", self.server.name).into())
+        match self.offer {
+            Some(offer) if !offer.is_met(&text) => {
+                let (name, field) = (self.server.name, offer.field());
+                Err(format!("{name} does not agree to \"{field}\": {text:?}").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn cpu(&self) -> Result<Cpu> {

@@ -75,6 +75,7 @@ fn overview(results: &Results) -> String {
     ] {
         ratios(&mut out, results, group, title);
     }
+    deflate(&mut out, results);
     memory(&mut out, results);
     out
 }
@@ -112,6 +113,29 @@ fn ratios(out: &mut String, results: &Results, group: Group, title: &str) {
     }
 }
 
+/// Bytes that are only moved are no measure for what is inflated and deflated, so here it is the best.
+fn deflate(out: &mut String, results: &Results) {
+    let mut title = "\n## Compressed: CPU time per message, over that of the best: median (least-most)\n\n";
+    for scenario in of(results, Group::Deflate) {
+        let mut table = vec![
+            ["", "CPU, us", "over the best", "messages/s", "bytes per answer"].map(str::to_owned).to_vec(),
+        ];
+        for server in results.servers(&[scenario]) {
+            if let Some(Row { speed, ratio, cpu }) = results.row(scenario, server) {
+                let figures = [speed.per_second, speed.answer.unwrap_or_default()];
+                let row = [server.name.to_owned(), range(Some(cpu)), range(ratio)];
+                table.push(row.into_iter().chain(figures.map(|figure| format!("{figure:.0}"))).collect());
+            }
+        }
+        if table.len() == 1 {
+            continue;
+        }
+        out.push_str(std::mem::replace(&mut title, "\n"));
+        print(out, &table);
+        let _ = writeln!(out, "\n- `{}`: {}.", scenario.name, scenario.describe());
+    }
+}
+
 fn memory(out: &mut String, results: &Results) {
     for scenario in of(results, Group::Idle) {
         let mut table = vec![["KiB", "process", "fresh", "after a message"].map(str::to_owned).to_vec()];
@@ -120,6 +144,9 @@ fn memory(out: &mut String, results: &Results) {
                 let figures = [memory.process, memory.fresh, memory.after].map(|kib| format!("{kib:.1}"));
                 table.push([server.name.to_owned()].into_iter().chain(figures).collect());
             }
+        }
+        if table.len() == 1 {
+            continue;
         }
         let _ = writeln!(out, "\n## Resident memory per connection\n");
         print(out, &table);

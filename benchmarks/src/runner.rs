@@ -11,7 +11,7 @@ use crate::meter::{Speed, Timing};
 use crate::process::{self, Process};
 use crate::scenario::{self, Scenario, Work};
 use crate::servers::{self, Server};
-use crate::{Result, Run, connect, fanout, load, machine, memory, report};
+use crate::{Result, Run, connect, deflate, fanout, load, machine, memory, report};
 
 /// How often a measurement is repeated in which nothing came back: a lost segment can hold up a single connection for
 /// longer than a short one takes.
@@ -118,7 +118,7 @@ pub(crate) fn run(options: &Run) -> Result<()> {
 fn scenarios(options: &Run) -> Result<Vec<Scenario>> {
     let mut scenarios = match &options.scenario[..] {
         [] => scenario::all(options.quick),
-        names => names.iter().map(|name| scenario::find(name)).collect::<Result<_>>()?,
+        names => names.iter().map(|name| scenario::find(name, options.quick)).collect::<Result<_>>()?,
     };
     let files = usize::try_from(machine::raise_open_files()?).unwrap_or(usize::MAX) - OTHER_FILES;
     for scenario in &mut scenarios {
@@ -161,9 +161,10 @@ fn measure(
 ) -> Result<Measured> {
     let mut attempt = 0;
     loop {
-        let process = Process::start(server, scenario.workers, &split.server)?;
+        let process = Process::start(server, scenario.workers, &split.server, scenario.offer())?;
         let speed = match &scenario.work {
             Work::Echo(load) => load::run(&process, load, timing)?,
+            Work::Deflate(deflate) => deflate::run(&process, deflate, timing)?,
             Work::Fanout(fanout) => fanout::run(&process, fanout, timing)?,
             Work::Connect(connect) => connect::run(&process, connect, timing)?,
             Work::Idle(idle) => return Ok(Measured::Memory(memory::run(&process, idle)?)),

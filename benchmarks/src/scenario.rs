@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::connect::Connect;
+use crate::deflate::Deflate;
 use crate::fanout::Fanout;
 use crate::frames::Payload;
 use crate::load::Load;
 use crate::memory::Idle;
+use crate::offer::Offer;
 use crate::servers::Job;
 
 /// A row of the results.
@@ -25,6 +27,7 @@ pub(crate) struct Scenario {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Work {
     Echo(Load),
+    Deflate(Deflate),
     Fanout(Fanout),
     Idle(Idle),
     Connect(Connect),
@@ -36,6 +39,7 @@ pub(crate) enum Work {
 pub(crate) enum Group {
     Messages,
     Growth,
+    Deflate,
     Fanout,
     Connect,
     Idle,
@@ -44,8 +48,17 @@ pub(crate) enum Group {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// All of them. The quick ones leave out what takes long.
+/// All of them. A quick run leaves out what takes long.
 pub(crate) fn all(quick: bool) -> Vec<Scenario> {
+    const LONG: [&str; 3] = ["conns-1", "conns-100", "conns-10000"];
+    let mut all = known(quick);
+    if quick {
+        all.retain(|scenario| !LONG.contains(&&*scenario.name) && scenario.offer().is_none());
+    }
+    all
+}
+
+fn known(quick: bool) -> Vec<Scenario> {
     let echo = |name: &str, size, connections, in_flight, payload| Scenario {
         name: name.to_owned(),
         work: Work::Echo(Load { size, connections, in_flight, payload }),
@@ -58,8 +71,14 @@ pub(crate) fn all(quick: bool) -> Vec<Scenario> {
         ..echo(name, 20, connections, 32, Payload::Binary)
     };
     let other = |name: &str, work, group| Scenario { name: name.to_owned(), work, workers: 1, group };
-    let idle = if quick { 1000 } else { 5000 };
-    let mut all = vec![
+    let deflate = |name: &str, size, connections, in_flight, offer| {
+        other(name, Work::Deflate(Deflate { size, connections, in_flight, offer }), Group::Deflate)
+    };
+    let idle = |name: &str, size, offer| {
+        let connections = if quick { 1000 } else { 5000 };
+        other(name, Work::Idle(Idle { connections, size, offer }), Group::Idle)
+    };
+    vec![
         echo("ping-20", 20, 64, 1, Payload::Binary),
         echo("pipe-20", 20, 16, 32, Payload::Binary),
         echo("pipe-125-text", 125, 16, 32, Payload::Text),
@@ -77,17 +96,19 @@ pub(crate) fn all(quick: bool) -> Vec<Scenario> {
         growth("workers-2", 16, 2),
         other("fan-out", Work::Fanout(Fanout { size: 64, subscribers: 1000 }), Group::Fanout),
         other("connect", Work::Connect(Connect { at_once: 16, size: 20 }), Group::Connect),
-        other("idle", Work::Idle(Idle { connections: idle, size: 64 * KIB }), Group::Idle),
-    ];
-    if quick {
-        all.retain(|scenario| !["conns-1", "conns-100", "conns-10000"].contains(&&*scenario.name));
-    }
-    all
+        idle("idle", 64 * KIB, None),
+        deflate("deflate-1k", KIB, 16, 8, Offer::Alone),
+        deflate("deflate-16k", 16 * KIB, 8, 4, Offer::Alone),
+        deflate("deflate-1k-takeover", KIB, 16, 8, Offer::Takeover),
+        deflate("deflate-16k-takeover", 16 * KIB, 8, 4, Offer::Takeover),
+        idle("idle-deflate", 16 * KIB, Some(Offer::Alone)),
+        idle("idle-deflate-takeover", 16 * KIB, Some(Offer::Takeover)),
+    ]
 }
 
 /// A scenario by its name, or as SIZExCONNECTIONSxINFLIGHT[:PAYLOAD].
-pub(crate) fn find(name: &str) -> Result<Scenario> {
-    if let Some(known) = all(false).into_iter().find(|scenario| scenario.name == name) {
+pub(crate) fn find(name: &str, quick: bool) -> Result<Scenario> {
+    if let Some(known) = known(quick).into_iter().find(|scenario| scenario.name == name) {
         return Ok(known);
     }
     let (numbers, payload) = name.split_once(':').unwrap_or((name, "binary"));
@@ -101,13 +122,27 @@ pub(crate) fn find(name: &str) -> Result<Scenario> {
 
 impl Scenario {
     pub(crate) fn job(&self) -> Job {
-        if self.group == Group::Fanout { Job::Fanout } else { Job::Echo }
+        match self.work {
+            Work::Fanout(_) => Job::Fanout,
+            _ if self.offer().is_some() => Job::Deflate,
+            _ => Job::Echo,
+        }
+    }
+
+    /// What its connections ask for.
+    pub(crate) fn offer(&self) -> Option<Offer> {
+        match self.work {
+            Work::Deflate(deflate) => Some(deflate.offer),
+            Work::Idle(idle) => idle.offer,
+            _ => None,
+        }
     }
 
     /// Connections, for the limit of open files.
     pub(crate) fn connections(&self) -> usize {
         match self.work {
             Work::Echo(load) => load.connections,
+            Work::Deflate(deflate) => deflate.connections,
             Work::Fanout(fanout) => fanout.subscribers + 1,
             Work::Idle(idle) => idle.connections,
             Work::Connect(connect) => connect.at_once,
@@ -136,14 +171,22 @@ impl Scenario {
                 let (size, connections, in_flight) = (bytes(load.size), load.connections, load.in_flight);
                 format!("{size} {payload}, {connections} connections, {in_flight} in flight on each{threads}")
             }
+            Work::Deflate(Deflate { size, connections, in_flight, offer }) => format!(
+                "{} of JSON, compressed, {}; {connections} connections, {in_flight} in flight on each",
+                bytes(size),
+                offer.describe()
+            ),
             Work::Fanout(fanout) => {
                 format!("{} published to {} subscribers", bytes(fanout.size), fanout.subscribers)
             }
-            Work::Idle(idle) => format!(
-                "{} idle connections, fresh and after a message of {} each",
-                idle.connections,
-                bytes(idle.size)
-            ),
+            Work::Idle(Idle { connections, size, offer }) => {
+                let size = bytes(size);
+                let message = match offer {
+                    None => format!("a message of {size} each"),
+                    Some(offer) => format!("a compressed message of {size} each, {}", offer.describe()),
+                };
+                format!("{connections} idle connections, fresh and after {message}")
+            }
             Work::Connect(connect) => format!(
                 "connect, a message of {} there and back, close; {} at a time",
                 bytes(connect.size),
@@ -157,6 +200,6 @@ impl Scenario {
 pub(crate) fn list() {
     println!("scenarios:");
     for scenario in all(false) {
-        println!("  {:14} {}", scenario.name, scenario.describe());
+        println!("  {:21} {}", scenario.name, scenario.describe());
     }
 }

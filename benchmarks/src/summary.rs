@@ -1,14 +1,14 @@
-//! From samples to rows: medians, and ratios to the floor of the same round.
+//! From samples to rows: medians, and ratios to the floor of the same round, or to the best.
 
 use serde::Serialize;
 
 use crate::memory::Memory;
 use crate::meter::Speed;
 use crate::runner::{Measured, Results, Sample};
-use crate::scenario::Scenario;
+use crate::scenario::{Group, Scenario};
 use crate::servers::{self, Server};
 
-/// The floor varies by more than this between rounds, and the machine was noisy.
+/// What the others are compared with varies by more than this between rounds, and the machine was noisy.
 const NOISY: f64 = 0.1;
 
 /// What a server came to in a scenario.
@@ -16,7 +16,7 @@ const NOISY: f64 = 0.1;
 pub(crate) struct Row {
     /// The median over the rounds, of each figure.
     pub(crate) speed: Speed,
-    /// CPU time over that of the floor in the same round.
+    /// CPU time over that of the floor in the same round, or of the best server.
     pub(crate) ratio: Option<Range>,
     /// CPU time in microseconds.
     pub(crate) cpu: Range,
@@ -31,11 +31,14 @@ pub(crate) struct Range {
 }
 
 impl Results {
-    /// The bare server that needed the least CPU time in this scenario.
+    /// What the servers are compared with in this scenario: the bare one that needed the least CPU time, and where there
+    /// is no bare one, any.
     pub(crate) fn floor(&self, scenario: &Scenario) -> Option<&'static Server> {
         let cpu =
             |server: &Server| Range::of(self.speeds(scenario, server).map(|(_, speed)| speed.cpu).collect());
-        let floors = servers::ALL.iter().filter(|server| server.bare && server.job == scenario.job());
+        let floors = servers::ALL.iter().filter(|server| {
+            server.job == scenario.job() && (server.bare || scenario.group == Group::Deflate)
+        });
         floors
             .filter_map(|server| Some((server, cpu(server)?.median)))
             .min_by(|one, other| one.1.total_cmp(&other.1))
@@ -58,6 +61,8 @@ impl Results {
             server_cores: median(|speed| speed.server_cores)?,
             other_cores: median(|speed| speed.other_cores)?,
             stolen_cores: median(|speed| speed.stolen_cores)?,
+            answer: Range::of(speeds.iter().filter_map(|(_, speed)| speed.answer).collect())
+                .map(|range| range.median),
             disturbed: speeds.iter().any(|(_, speed)| speed.disturbed),
         };
         let floors: Vec<_> =
@@ -111,12 +116,13 @@ impl Results {
             ));
         }
         for scenario in &self.scenarios {
-            let floor = self.floor(scenario).and_then(|floor| self.row(scenario, floor));
-            if let Some(Row { cpu, .. }) = floor
+            if let Some(floor) = self.floor(scenario)
+                && let Some(Row { cpu, .. }) = self.row(scenario, floor)
                 && cpu.most > cpu.least * (1.0 + NOISY)
             {
                 let spread = (cpu.most / cpu.least - 1.0) * 100.0;
-                remarks.push(format!("Noisy: in `{}` the floor varied by {spread:.0} %.", scenario.name));
+                remarks
+                    .push(format!("Noisy: in `{}` {} varied by {spread:.0} %.", scenario.name, floor.name));
             }
         }
         let disturbed =

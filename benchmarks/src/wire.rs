@@ -93,6 +93,20 @@ impl Poller {
         wire.exchanges += 1;
         Ok(true)
     }
+
+    /// Sends what it can of `request`, and hands on what has come.
+    pub(crate) fn converse(
+        &mut self,
+        wire: &mut Wire,
+        request: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        wire.push(request)?;
+        while let Some(read) = wire.read(&mut self.buffer)? {
+            take(&self.buffer[..read])?;
+        }
+        Ok(())
+    }
 }
 
 impl Wire {
@@ -112,21 +126,39 @@ impl Wire {
         Ok(())
     }
 
+    /// Begins with another request.
+    pub(crate) fn again(&mut self) {
+        self.sent = 0;
+    }
+
     fn pull(&mut self, response: &[u8], buffer: &mut [u8]) -> Result<()> {
-        while self.readable && self.got < response.len() {
-            match self.stream.read(buffer) {
-                Ok(0) => return Err("the server closed the connection".into()),
-                Ok(read) => {
-                    // Edge-triggered: a short read has emptied it.
-                    self.readable = read == buffer.len();
-                    self.check(&buffer[..read], &response[self.got..], response.len())?;
-                    self.got += read;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
-                Err(error) => return Err(error.into()),
-            }
+        while self.got < response.len()
+            && let Some(read) = self.read(buffer)?
+        {
+            self.check(&buffer[..read], &response[self.got..], response.len())?;
+            self.got += read;
         }
         Ok(())
+    }
+
+    /// How many bytes have come, unless there are none.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        if !self.readable {
+            return Ok(None);
+        }
+        match self.stream.read(buffer) {
+            Ok(0) => Err("the server closed the connection".into()),
+            Ok(read) => {
+                // Edge-triggered: a short read has emptied it.
+                self.readable = read == buffer.len();
+                Ok(Some(read))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn check(&self, got: &[u8], expected: &[u8], whole: usize) -> Result<()> {

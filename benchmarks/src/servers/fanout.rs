@@ -63,7 +63,7 @@ impl WebSock for Subscriber {
 
 pub(super) fn hyper(listener: TcpListener, workers: usize) -> io::Result<()> {
     let hub = Hub::default();
-    ours::hyper(listener, workers, move || Subscriber::new(hub.clone()))
+    ours::hyper(listener, workers, ours::options(), move || Subscriber::new(hub.clone()))
 }
 
 pub(super) fn axum(listener: TcpListener, workers: usize) -> io::Result<()> {

@@ -39,6 +39,10 @@ pub(crate) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// everywhere: the system's default may be anything.
 pub(crate) const CONGESTION: &str = "reno";
 
+/// What is compressed, and how much work is put into it, on every server that does.
+const THRESHOLD: usize = 512;
+const LEVEL: u8 = 6;
+
 /// What a server does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
@@ -46,6 +50,8 @@ pub(crate) enum Job {
     Echo,
     /// Sends it to all the other connections.
     Fanout,
+    /// Inflates it, and sends it back deflated.
+    Deflate,
 }
 
 /// A server that can be measured.
@@ -279,6 +285,45 @@ pub(crate) const ALL: &[Server] = &[
         docs: DESIGN,
         run: ours_actix::fanout,
     },
+    Server {
+        name: "websock-hyper-deflate",
+        job: Job::Deflate,
+        bare: false,
+        package: "websock-hyper",
+        how: OURS,
+        docs: DESIGN,
+        run: ours::hyper_deflate,
+    },
+    #[cfg(feature = "peers")]
+    Server {
+        name: "yawc-deflate",
+        job: Job::Deflate,
+        bare: false,
+        package: "yawc",
+        how: "on hyper: next and send, one by one; a DeflatePool",
+        docs: "https://docs.rs/yawc/0.5/yawc/struct.DeflatePool.html",
+        run: yawc::deflate,
+    },
+    #[cfg(feature = "peers")]
+    Server {
+        name: "yawc-deflate-batched",
+        job: Job::Deflate,
+        bare: false,
+        package: "yawc",
+        how: "as yawc-batched; a DeflatePool",
+        docs: "https://docs.rs/yawc/0.5/yawc/struct.DeflatePool.html",
+        run: yawc::deflate_batched,
+    },
+    #[cfg(feature = "peers")]
+    Server {
+        name: "sockudo-ws-deflate",
+        job: Job::Deflate,
+        bare: false,
+        package: "sockudo-ws",
+        how: "as sockudo-ws; the handshake as in its server for Autobahn",
+        docs: "https://docs.rs/crate/sockudo-ws/3.1.0/source/autobahn/server.rs",
+        run: sockudo::deflate,
+    },
 ];
 
 /// The server of this name.
@@ -290,8 +335,8 @@ pub(crate) fn find(name: &str) -> Option<&'static Server> {
 pub(crate) fn list() {
     println!("servers:");
     for server in ALL {
-        println!("  {:20} {} {}: {}", server.name, server.package, server.version(), server.how);
-        println!("  {:20} {}", "", server.docs);
+        println!("  {:21} {} {}: {}", server.name, server.package, server.version(), server.how);
+        println!("  {:21} {}", "", server.docs);
     }
 }
 
@@ -346,18 +391,21 @@ where
 #[cfg(feature = "peers")]
 fn http<F, B, E>(listener: TcpListener, workers: usize, answer: F) -> io::Result<()>
 where
-    F: Fn(Request) -> Result<hyper::Response<B>, E> + Copy + Send + 'static,
+    F: Fn(Request) -> Result<hyper::Response<B>, E> + Clone + Send + 'static,
     B: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
 {
-    accept(listener, workers, move |stream| async move {
+    accept(listener, workers, move |stream| {
+        let answer = answer.clone();
         let service = hyper::service::service_fn(move |request| {
             let response = answer(request);
             async { response }
         });
-        let stream = hyper_util::rt::TokioIo::new(stream);
-        let http = hyper::server::conn::http1::Builder::new();
-        http.serve_connection(stream, service).with_upgrades().await.ok();
+        async move {
+            let stream = hyper_util::rt::TokioIo::new(stream);
+            let http = hyper::server::conn::http1::Builder::new();
+            http.serve_connection(stream, service).with_upgrades().await.ok();
+        }
     })
 }
 

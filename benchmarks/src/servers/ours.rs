@@ -11,9 +11,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use warp::{Filter, Reply};
-use websock_core::{HandleResult, Message, Options, Outcome, WebSock};
+use websock_core::{Deflate, DeflateLevel, HandleResult, Message, Options, Outcome, WebSock};
 
-use super::{MAX_MESSAGE, runtime};
+use super::{LEVEL, MAX_MESSAGE, THRESHOLD, runtime};
 
 #[derive(Clone, Copy)]
 pub(super) struct Echo;
@@ -33,7 +33,15 @@ pub(super) fn options() -> Options {
 }
 
 pub(super) fn hyper_echo(listener: TcpListener, workers: usize) -> io::Result<()> {
-    hyper(listener, workers, || Echo)
+    hyper(listener, workers, options(), || Echo)
+}
+
+/// The client decides about context takeover.
+pub(super) fn hyper_deflate(listener: TcpListener, workers: usize) -> io::Result<()> {
+    const SAME: DeflateLevel = DeflateLevel::new(LEVEL).unwrap();
+    let deflate = Deflate::default().level(SAME).threshold(THRESHOLD);
+    let deflate = deflate.server_context_takeover(true).client_context_takeover(true);
+    hyper(listener, workers, options().deflate(deflate), || Echo)
 }
 
 pub(super) fn axum_echo(listener: TcpListener, workers: usize) -> io::Result<()> {
@@ -44,11 +52,15 @@ pub(super) fn warp_echo(listener: TcpListener, workers: usize) -> io::Result<()>
     warp(listener, workers, || Echo)
 }
 
-pub(super) fn hyper<H: WebSock, F>(listener: TcpListener, workers: usize, handler: F) -> io::Result<()>
+pub(super) fn hyper<H: WebSock, F>(
+    listener: TcpListener,
+    workers: usize,
+    options: Options,
+    handler: F,
+) -> io::Result<()>
 where
     F: Fn() -> H + Clone + Send + Sync + 'static,
 {
-    let options = options();
     super::accept(listener, workers, move |stream| {
         let (handler, options) = (handler.clone(), options.clone());
         let service = service_fn(move |mut request| {

@@ -3,21 +3,66 @@
 use std::io;
 use std::net::TcpListener;
 
-use futures_util::{SinkExt, StreamExt};
-use sockudo_ws::handshake::server_handshake;
-use sockudo_ws::{Config, Message, WebSocketStream};
+use bytes::BytesMut;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use sockudo_ws::deflate::{DeflateConfig, negotiate_server_deflate};
+use sockudo_ws::handshake::{build_response, generate_accept_key, parse_request, server_handshake};
+use sockudo_ws::{CompressedWebSocketStream, Config, Error, Message, Result, WebSocketStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::MAX_MESSAGE;
+use super::{LEVEL, MAX_MESSAGE, THRESHOLD};
 
 pub(super) fn run(listener: TcpListener, workers: usize) -> io::Result<()> {
-    super::accept(listener, workers, |stream| async { echo(stream).await.unwrap_or_default() })
+    super::accept(listener, workers, |stream| async { serve(stream).await.unwrap_or_default() })
 }
 
-async fn echo(mut stream: TcpStream) -> sockudo_ws::Result<()> {
-    let config = Config::builder().max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE).build();
+pub(super) fn deflate(listener: TcpListener, workers: usize) -> io::Result<()> {
+    super::accept(listener, workers, |stream| async { serve_deflate(stream).await.unwrap_or_default() })
+}
+
+async fn serve(mut stream: TcpStream) -> Result<()> {
     server_handshake(&mut stream).await?;
-    let mut socket = WebSocketStream::server(stream, config);
+    echo(WebSocketStream::server(stream, config())).await
+}
+
+/// Its own handshake does not answer extensions.
+async fn serve_deflate(mut stream: TcpStream) -> Result<()> {
+    let mut request = BytesMut::with_capacity(4096);
+    loop {
+        if stream.read_buf(&mut request).await? == 0 {
+            return Err(Error::ConnectionClosed);
+        }
+        let Some((head, end)) = parse_request(&request)? else { continue };
+        let offers = head.extensions.unwrap_or_default();
+        let agreed = negotiate_server_deflate(offers, &policy())
+            .ok_or(Error::HandshakeFailed("nothing to compress with"))?;
+        let answer = agreed.to_response_header();
+        stream.write_all(&build_response(&generate_accept_key(head.key), None, Some(&answer))).await?;
+        let rest = request.split_off(end).freeze();
+        let socket =
+            CompressedWebSocketStream::server_with_leftover(stream, config(), agreed.config, Some(rest));
+        return echo(socket).await;
+    }
+}
+
+fn config() -> Config {
+    Config::builder().max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE).build()
+}
+
+/// The largest windows, as by default; the client decides about context takeover.
+fn policy() -> DeflateConfig {
+    DeflateConfig {
+        compression_level: LEVEL.into(),
+        compression_threshold: THRESHOLD,
+        ..DeflateConfig::default()
+    }
+}
+
+async fn echo<S>(mut socket: S) -> Result<()>
+where
+    S: Stream<Item = Result<Message>> + Sink<Message, Error = Error> + Unpin,
+{
     while let Some(message) = socket.next().await {
         match message? {
             message @ (Message::Text(_) | Message::Binary(_)) => socket.feed(message).await?,
