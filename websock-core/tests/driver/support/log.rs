@@ -1,19 +1,24 @@
 //! What is logged.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::field::{Field, Visit};
-use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-/// Hears everything that is logged on this thread while it lives.
-pub(crate) struct Ear {
-    heard: Arc<Mutex<Vec<Heard>>>,
-    _default: DefaultGuard,
+thread_local! {
+    /// Where this thread's ear, if it has one, keeps what it hears.
+    static HEARD: RefCell<Option<Arc<Mutex<Vec<Heard>>>>> = const { RefCell::new(None) };
 }
+
+/// Hears everything that is logged on this thread while it lives.
+///
+/// There is one subscriber for the whole program: with one for each thread, a thread that has none can make tracing
+/// believe that nobody listens.
+pub(crate) struct Ear(Arc<Mutex<Vec<Heard>>>);
 
 /// A span that was opened, or an event and the span in which it happened.
 #[derive(Clone, Debug, Default)]
@@ -25,22 +30,40 @@ pub(crate) struct Heard {
     pub(crate) within: Option<BTreeMap<String, String>>,
 }
 
-struct Listener(Arc<Mutex<Vec<Heard>>>);
+struct Listener;
 
 impl Ear {
     pub(crate) fn new() -> Self {
+        static LISTENING: Once = Once::new();
+        LISTENING.call_once(|| {
+            tracing::subscriber::set_global_default(Registry::default().with(Listener)).unwrap();
+        });
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
-        let subscriber = Registry::default().with(Listener(heard.clone()));
-        Ear { heard, _default: tracing::subscriber::set_default(subscriber) }
+        HEARD.set(Some(heard.clone()));
+        Ear(heard)
     }
 
     pub(crate) fn spans(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap().iter().filter(|heard| heard.is_span).cloned().collect()
+        self.0.lock().unwrap().iter().filter(|heard| heard.is_span).cloned().collect()
     }
 
     pub(crate) fn events(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap().iter().filter(|heard| !heard.is_span).cloned().collect()
+        self.0.lock().unwrap().iter().filter(|heard| !heard.is_span).cloned().collect()
     }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        HEARD.set(None);
+    }
+}
+
+fn hear(heard: Heard) {
+    HEARD.with_borrow(|ear| {
+        if let Some(ear) = ear {
+            ear.lock().unwrap().push(heard);
+        }
+    });
 }
 
 impl Heard {
@@ -61,7 +84,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
         attributes.record(&mut fields);
         context.span(id).unwrap().extensions_mut().insert(fields.0.clone());
         let level = attributes.metadata().level().to_string();
-        self.0.lock().unwrap().push(Heard { is_span: true, level, fields: fields.0, within: None });
+        hear(Heard { is_span: true, level, fields: fields.0, within: None });
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
@@ -69,7 +92,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
         event.record(&mut fields);
         let within = context.event_span(event).and_then(|span| span.extensions().get().cloned());
         let level = event.metadata().level().to_string();
-        self.0.lock().unwrap().push(Heard { is_span: false, level, fields: fields.0, within });
+        hear(Heard { is_span: false, level, fields: fields.0, within });
     }
 }
 
