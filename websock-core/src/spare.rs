@@ -40,17 +40,29 @@ impl AsRef<[u8]> for Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let mut memory = std::mem::take(&mut self.0);
-        memory.clear();
-        // A thread that is ending keeps nothing.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            spare.push(memory);
-            while spare.iter().map(Vec::capacity).sum::<usize>() > KEPT {
-                spare.remove(0);
-            }
-        });
+        give(std::mem::take(&mut self.0));
     }
+}
+
+/// Keeps memory that nobody needs any more, if it is large.
+pub(crate) fn give(mut memory: Vec<u8>) {
+    if !(WORTH_KEEPING..=KEPT).contains(&memory.capacity()) {
+        return;
+    }
+    memory.clear();
+    // A thread that is ending keeps nothing.
+    let _ = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        spare.push(memory);
+        while spare.iter().map(Vec::capacity).sum::<usize>() > KEPT {
+            spare.remove(0);
+        }
+    });
+}
+
+/// Memory of this thread for so many bytes, if that is large and there is some that fits it well.
+pub(crate) fn take(size: usize) -> Option<Vec<u8>> {
+    SPARE.with_borrow_mut(|spare| fitting(spare, size).map(|last| spare.remove(last)))
 }
 
 /// So much memory is lent, until this is dropped.
@@ -74,15 +86,32 @@ impl Drop for Loan {
 
 /// Memory for a payload of which this size is claimed, if that is large and this thread has some that fits it well.
 pub(crate) fn lend(size: usize) -> Option<(Vec<u8>, Loan)> {
-    if size < WORTH_KEEPING {
-        return None;
-    }
     SPARE.with_borrow_mut(|spare| {
-        let fits = |memory: &Vec<u8>| (size..=2 * size).contains(&memory.capacity());
-        let last = spare.iter().rposition(fits)?;
+        let last = fitting(spare, size)?;
         let loan = Loan::new(spare[last].capacity())?;
         Some((spare.remove(last), loan))
     })
+}
+
+/// Where among these the last is that fits a payload of this size well, if that is large.
+fn fitting(spare: &[Vec<u8>], size: usize) -> Option<usize> {
+    if size < WORTH_KEEPING {
+        return None;
+    }
+    spare.iter().rposition(|memory| (size..=2 * size).contains(&memory.capacity()))
+}
+
+/// A payload that is here whole, in memory of its own.
+#[inline]
+pub(crate) fn copy(payload: &[u8]) -> Bytes {
+    if payload.len() < WORTH_KEEPING { Bytes::copy_from_slice(payload) } else { copy_large(payload) }
+}
+
+#[cold]
+fn copy_large(payload: &[u8]) -> Bytes {
+    let mut memory = take(payload.len()).unwrap_or_else(|| Vec::with_capacity(payload.len()));
+    memory.extend_from_slice(payload);
+    into_bytes(memory)
 }
 
 /// Bytes that own this memory, and give it back if it is large.
@@ -111,6 +140,16 @@ mod tests {
         let (memory, _loan) = lend(150_000).unwrap();
         assert_eq!(memory.as_ptr(), address);
         assert!(memory.is_empty() && lend(150_000).is_none());
+    }
+
+    #[test]
+    fn a_large_payload_that_is_here_whole_uses_it_too() {
+        let first = copy(&[1; 200_000]);
+        let address = first.as_ptr();
+        drop(first);
+        let second = copy(&[2; 199_999]);
+        assert_eq!((second.as_ptr(), &second[..]), (address, &[2; 199_999][..]));
+        assert_eq!(copy(&[3; 10]), [3; 10][..]);
     }
 
     #[test]

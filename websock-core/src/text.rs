@@ -122,7 +122,7 @@ impl Text {
     #[inline]
     pub(crate) fn copy_from_utf8(bytes: &[u8]) -> Result<Self, InvalidUtf8> {
         match simdutf8::basic::from_utf8(bytes) {
-            Ok(_) => Ok(Text(Bytes::copy_from_slice(bytes))),
+            Ok(_) => Ok(Text(spare::copy(bytes))),
             Err(_) => Err(InvalidUtf8),
         }
     }

@@ -16,7 +16,7 @@ use super::timers::now;
 use crate::protocol::Protocol;
 
 /// The size of a thread's read buffer.
-const READ_BUFFER: usize = 64 * 1024;
+const READ_BUFFER: usize = 128 * 1024;
 
 /// How many pieces one write takes at most.
 const PIECES: usize = 16;

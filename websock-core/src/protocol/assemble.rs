@@ -1,7 +1,7 @@
 //! From frames to messages: fragments are joined and inflated, limits kept, text checked while it arrives
 //! (RFC 6455 §5.4, SPEC F3-F6, C6).
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 
 use super::deflate::{Inflater, Inflating};
 use super::error::{ProtocolError, TooBig, Violation};
@@ -9,6 +9,7 @@ use super::header::{Header, Opcode};
 use super::mask::{rotated, unmask};
 use crate::message::Message;
 use crate::options::Options;
+use crate::spare;
 use crate::text::{Text, Utf8Buffer};
 
 /// What a peer may send at most, and whether text is checked.
@@ -137,8 +138,8 @@ impl Assembler {
             Opcode::Text if self.limits.validate_utf8 => {
                 Message::Text(Text::copy_from_utf8(payload).map_err(|_| ProtocolError::TextNotUtf8)?)
             }
-            Opcode::Text => Message::UncheckedText(Bytes::copy_from_slice(payload)),
-            _ => Message::Binary(Bytes::copy_from_slice(payload)),
+            Opcode::Text => Message::UncheckedText(spare::copy(payload)),
+            _ => Message::Binary(spare::copy(payload)),
         })
     }
 

@@ -5,6 +5,7 @@
 
 use super::header::Opcode;
 use super::mask::unmask;
+use crate::spare;
 
 /// Bytes to decode, and how far they are decoded.
 #[derive(Debug, Default)]
@@ -39,15 +40,19 @@ impl Input {
         }
     }
 
-    /// Gives the driver its buffer back.
+    /// Gives the driver its buffer back, or another where much of this one is still to be decoded.
     pub(super) fn reclaim(&mut self, buffer: &mut Vec<u8>) {
         if self.lent {
+            self.lent = false;
+            if self.rest().len() > self.bytes.capacity() / 2 {
+                *buffer = spare::take(self.bytes.capacity()).unwrap_or_default();
+                return;
+            }
             let rest = self.rest().to_vec();
             *buffer = std::mem::replace(&mut self.bytes, rest);
             self.at = 0;
-            self.lent = false;
-        } else if self.rest().is_empty() {
-            *self = Input::default();
+        } else if self.bytes.capacity() > 0 && self.rest().is_empty() {
+            spare::give(std::mem::take(self).bytes);
         }
     }
 
