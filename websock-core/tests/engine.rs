@@ -939,6 +939,25 @@ fn after_what_breaks_a_rule_the_peers_close_is_found_too() {
 }
 
 #[test]
+fn nothing_follows_a_close_that_was_looked_for() {
+    let rest = [frame(FIN | CLOSE, ""), frame(FIN | TEXT, "late")].concat();
+    let told = read(&mut defaults(), [frame(FIN | CONTINUATION, "no start"), rest.clone()].concat());
+    assert_eq!(told, [Event::Violation(ProtocolError::UnexpectedContinuation.into())]);
+
+    let mut engine = defaults();
+    let mut buffer = rest.clone();
+    engine.receive(&mut buffer, Instant::now());
+    engine.close(None);
+    assert!(engine.has_received_close());
+    assert_eq!(events(&mut engine), []);
+    engine.reclaim(&mut buffer);
+
+    let mut engine = defaults();
+    engine.close(None);
+    assert_eq!(read(&mut engine, rest), []);
+}
+
+#[test]
 fn a_close_that_breaks_a_rule_is_the_peers_last_word_too() {
     for payload in [vec![3], close_payload(5000, ""), vec![3, 232, 0xff]] {
         let mut engine = defaults();

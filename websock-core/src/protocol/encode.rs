@@ -124,6 +124,7 @@ impl Outgoing {
 
     /// The first `count` bytes are written. When nothing is left no memory is held (SPEC B8).
     pub(super) fn sent(&mut self, mut count: usize) {
+        assert!(count <= self.unsent, "more is written than was there");
         self.unsent -= count;
         if self.unsent == 0 {
             return self.clear();

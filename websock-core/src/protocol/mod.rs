@@ -209,6 +209,7 @@ impl Protocol {
     fn look_for_close(&mut self) {
         if self.decoder.discard_to_close() {
             self.closing.receive_close();
+            self.decoder.clear();
         }
     }
 
