@@ -1,5 +1,6 @@
 //! The echo: every message comes back as it is.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use websock_core::{HandleResult, Keepalive, Message, Options, Outcome, Shutdown, WebSock};
@@ -16,9 +17,11 @@ impl WebSock for Echo {
     }
 }
 
-/// How its connections behave: browsers cannot ping, so the server does.
+/// How its connections behave: browsers cannot ping, so the server does; and who sends much gets several messages back
+/// in one write.
 pub fn options() -> Options {
-    Options::default().keepalive(Keepalive::default())
+    const WRITE_HIGH_WATER: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
+    Options::default().keepalive(Keepalive::default()).write_high_water(WRITE_HIGH_WATER)
 }
 
 /// How they are closed when the server goes down: all at once, and none keeps it up for longer than ten seconds.

@@ -26,10 +26,11 @@ impl WebSock for Echo {
     }
 }
 
-/// The defaults, timeouts and all, but for the largest message.
+/// The defaults, timeouts and all, but for the largest message and what the docs advise to servers of large ones.
 pub(super) fn options() -> Options {
     const LARGEST: NonZeroUsize = NonZeroUsize::new(MAX_MESSAGE).unwrap();
-    Options::default().max_message_size(LARGEST)
+    const WRITE_HIGH_WATER: NonZeroUsize = NonZeroUsize::new(256 * 1024).unwrap();
+    Options::default().max_message_size(LARGEST).write_high_water(WRITE_HIGH_WATER)
 }
 
 pub(super) fn hyper_echo(listener: TcpListener, workers: usize) -> io::Result<()> {

@@ -15,8 +15,8 @@ use tokio_util::io::poll_read_buf;
 use super::timers::now;
 use crate::protocol::Protocol;
 
-/// The size of a thread's read buffer.
-const READ_BUFFER: usize = 128 * 1024;
+/// The size of a thread's read buffer: two messages of 64 KiB, headers and all.
+const READ_BUFFER: usize = 132 * 1024;
 
 /// How many pieces one write takes at most.
 const PIECES: usize = 16;
