@@ -66,8 +66,14 @@ impl Site {
         }
     }
 
-    /// A site whose handler answers messages so, and everything else with nothing. Its options are the defaults but
-    /// for a short `close_timeout`.
+    /// The defaults but for a short `close_timeout`: a server that cannot end one side of a connection alone keeps a
+    /// peer waiting for so long that does not answer its Close.
+    pub fn usual_options() -> Options {
+        Options::default().close_timeout(CLOSE_TIMEOUT)
+    }
+
+    /// A site whose handler answers messages so, and everything else with nothing. Its options are the
+    /// [usual ones](Self::usual_options).
     pub fn new<F>(on_message: impl Fn(Message) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = HandleResult> + Send + 'static,
@@ -80,8 +86,7 @@ impl Site {
             terminate: Arc::new(|| Box::pin(async {})),
             counted: Arc::new(|_, outcome| outcome),
         };
-        let options = Options::default().close_timeout(CLOSE_TIMEOUT);
-        Site { options, behaviour, started: None, probes: AtomicUsize::new(0) }
+        Site { options: Site::usual_options(), behaviour, started: None, probes: AtomicUsize::new(0) }
     }
 
     /// A site whose handler sends each message back.

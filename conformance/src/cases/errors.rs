@@ -245,7 +245,7 @@ async fn the_end_by_an_error_is_told(stage: &Stage) {
 }
 
 async fn the_end_by_a_timeout_is_told(stage: &Stage) {
-    let options = Options::default().timeout(Duration::from_millis(100));
+    let options = Site::usual_options().timeout(Duration::from_millis(100));
     let mut server = stage.start(Site::echo().with_options(options)).await;
     let mut peer = Peer::upgraded(server.addr).await;
     assert_eq!(peer.close_frame().await, (Some(1001), "idle timeout".into()));
@@ -284,7 +284,7 @@ async fn the_end_by_a_violation_is_told(stage: &Stage) {
 }
 
 async fn the_log_says_whether_messages_are_compressed(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().compress(true))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().compress(true))).await;
     for (offer, told) in [("permessage-deflate", "true"), ("permessage-bzip2", "false")] {
         let mut peer = Peer::connect(server.addr).await;
         peer.send(Request::good(server.addr).with("Sec-WebSocket-Extensions", offer).bytes()).await;

@@ -32,6 +32,7 @@ cases! {
 
 async fn a_close_is_answered_with_its_code_and_no_reason(stage: &Stage) {
     let mut server = stage.start(Site::echo()).await;
+    let mut closed = Vec::new();
     for code in
         [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
     {
@@ -39,29 +40,36 @@ async fn a_close_is_answered_with_its_code_and_no_reason(stage: &Stage) {
         server.init().await;
         peer.send(close(code, "tschüß")).await;
         assert_eq!(peer.close_frame().await, (Some(code), String::new()));
-        peer.end().await;
         match server.terminated().await {
             CloseReason::Remote { code: seen, reason } => {
                 assert_eq!((seen, reason.as_str()), (CloseCode::new(code), "tschüß"));
             }
             other => panic!("{code}: {other:?}"),
         }
+        closed.push(peer);
+    }
+    for mut peer in closed {
+        peer.end().await;
     }
 }
 
 async fn the_referee_may_close_with_any_code(stage: &Stage) {
     let mut server = stage.start(Site::echo()).await;
+    let mut closed = Vec::new();
     for code in [1000_u16, 1001, 1003, 1007, 1011, 3000, 4999] {
         let mut referee = Referee::connect(server.addr).await;
         server.init().await;
         referee.send(Sent::Close(Some(CloseFrame { code: code.into(), reason: "done".into() }))).await;
         let Sent::Close(Some(answer)) = referee.next().await else { panic!("not a Close frame") };
         assert_eq!((u16::from(answer.code), answer.reason.as_str()), (code, ""));
-        referee.end().await;
         assert!(matches!(
             server.terminated().await,
             CloseReason::Remote { code: seen, reason } if seen == CloseCode::new(code) && reason == "done"
         ));
+        closed.push(referee);
+    }
+    for mut referee in closed {
+        referee.end().await;
     }
 }
 
@@ -79,15 +87,19 @@ async fn an_empty_close_is_answered_with_an_empty_one(stage: &Stage) {
 
 async fn a_code_that_must_not_be_sent_is_a_protocol_error(stage: &Stage) {
     let mut server = stage.start(Site::echo()).await;
+    let mut closed = Vec::new();
     for code in [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65_535] {
         let mut peer = Peer::upgraded(server.addr).await;
         server.init().await;
         peer.send(close(code, "why")).await;
         assert_eq!(peer.close_frame().await, (Some(1002), String::new()), "{code}");
-        peer.end().await;
         let reason = server.terminated().await;
         let CloseReason::Error(Error::Protocol(error)) = reason else { panic!("{code}: {reason:?}") };
         assert_eq!(error, ProtocolError::CloseCode(code));
+        closed.push(peer);
+    }
+    for mut peer in closed {
+        peer.end().await;
     }
 }
 
@@ -107,17 +119,21 @@ async fn a_close_of_one_byte_is_a_protocol_error(stage: &Stage) {
 
 async fn a_reason_that_is_not_utf8_is_invalid_data(stage: &Stage) {
     let mut server = stage.start(Site::echo()).await;
+    let mut closed = Vec::new();
     for reason in [&b"\xff"[..], b"cut \xe4\xb8", b"\xed\xa0\x80"] {
         let mut peer = Peer::upgraded(server.addr).await;
         server.init().await;
         peer.send(close(1000, reason)).await;
         assert_eq!(peer.close_frame().await, (Some(1007), String::new()));
-        peer.end().await;
         let reason = server.terminated().await;
         assert!(
             matches!(reason, CloseReason::Error(Error::Protocol(ProtocolError::CloseReasonNotUtf8))),
             "{reason:?}"
         );
+        closed.push(peer);
+    }
+    for mut peer in closed {
+        peer.end().await;
     }
 }
 

@@ -35,18 +35,26 @@ async fn messages_before_a_violation_are_handled(stage: &Stage) {
 /// X6: not a byte is read before everything is sent, so a reset would have eaten the Close frame.
 async fn the_close_can_be_read_by_a_peer_that_first_sends_ten_megabytes_more(stage: &Stage) {
     let mut server = stage.start(Site::echo().with_options(Options::default())).await;
-    for (violation, code) in [
+    let violations = [
         (vec![FIN | TEXT, 5], 1002),
         (frame(TEXT, b"\xff"), 1007),
         (header(FIN | BINARY, MUCH as u64, ZERO), 1009),
         (close(5000, ""), 1002),
         (close(1000, ""), 1000),
-    ] {
-        let mut peer = Peer::upgraded(server.addr).await;
+    ];
+    let mut peers = Vec::new();
+    for violation in violations {
+        peers.push((Peer::upgraded(server.addr).await, violation));
         server.init().await;
+    }
+    let mut closed = Vec::new();
+    for (mut peer, (violation, code)) in peers {
         peer.send(violation).await;
         peer.send(vec![0x55; MUCH]).await;
         assert_eq!(peer.close_frame().await, (Some(code), String::new()));
+        closed.push(peer);
+    }
+    for mut peer in closed {
         peer.end().await;
         peer.finish().await;
         server.terminated().await;

@@ -1,6 +1,6 @@
 //! Frames as they may come, and what becomes of them: F2, F4, F5, F7-F9.
 
-use websock_core::{Control, Message, Options, Outcome};
+use websock_core::{Control, Message, Outcome};
 
 use crate::payload::{bytes, text};
 use crate::peer::{
@@ -93,7 +93,7 @@ async fn a_message_that_comes_byte_by_byte_comes_whole(stage: &Stage) {
 }
 
 async fn unchecked_text_is_neither_checked_nor_changed(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().validate_utf8(false))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().validate_utf8(false))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     peer.send(header(FIN | TEXT, 2, [0; 4])).await;
@@ -305,7 +305,7 @@ async fn a_character_of_four_bytes_may_be_cut_between_fragments_and_reads(stage:
 }
 
 async fn fragmented_text_that_is_not_checked_comes_unchanged(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().validate_utf8(false))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().validate_utf8(false))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     peer.send([raw_frame(TEXT, [0xff]), raw_frame(FIN | CONTINUATION, [0xc3])].concat()).await;

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use tokio::io::AsyncWriteExt;
-use websock_core::{CloseReason, Error, Message, Options, TooBig};
+use websock_core::{CloseReason, Error, Message, TooBig};
 
 use crate::case::Case;
 use crate::payload::{bytes, text};
@@ -51,7 +51,7 @@ async fn come_back(stage: &Stage, size: usize) {
 }
 
 fn limited(size: usize) -> Site {
-    Site::echo().with_options(Options::default().max_frame_size(NonZeroUsize::new(size)))
+    Site::echo().with_options(Site::usual_options().max_frame_size(NonZeroUsize::new(size)))
 }
 
 async fn exceed(stage: &Stage, size: usize) {

@@ -29,22 +29,33 @@ const ZERO: [u8; 4] = [0; 4];
 
 /// Sends the bytes, and sees that they are answered with the code and nothing else.
 async fn violate(server: &mut Server, bytes: &[u8], code: u16) -> Error {
+    let (mut peer, error) = provoke(server, bytes, code).await;
+    peer.end().await;
+    error
+}
+
+/// The peer has yet to see the end.
+async fn provoke(server: &mut Server, bytes: &[u8], code: u16) -> (Peer, Error) {
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     peer.send(bytes).await;
     assert_eq!(peer.close_frame().await, (Some(code), String::new()), "{bytes:x?}");
-    peer.end().await;
     match server.terminated().await {
-        CloseReason::Error(error) => error,
+        CloseReason::Error(error) => (peer, error),
         other => panic!("{other:?} of {bytes:x?}"),
     }
 }
 
 async fn expect_protocol_error(stage: &Stage, cases: Vec<(Vec<u8>, ProtocolError)>, code: u16) {
     let mut server = stage.start(Site::echo()).await;
+    let mut closed = Vec::new();
     for (bytes, expected) in cases {
-        let error = violate(&mut server, &bytes, code).await;
+        let (peer, error) = provoke(&mut server, &bytes, code).await;
         assert!(matches!(error, Error::Protocol(error) if error == expected), "{error:?}, not {expected:?}");
+        closed.push(peer);
+    }
+    for mut peer in closed {
+        peer.end().await;
     }
     server.expect_nothing_more().await;
 }
@@ -90,7 +101,7 @@ async fn utf8_is_checked_across_frames_and_cut_characters(stage: &Stage) {
 
 fn limits() -> Options {
     let size = |size| NonZeroUsize::new(size).unwrap();
-    Options::default().max_frame_size(size(1000)).max_message_size(size(1500)).max_fragments(size(4))
+    Site::usual_options().max_frame_size(size(1000)).max_message_size(size(1500)).max_fragments(size(4))
 }
 
 /// F5.
@@ -182,7 +193,7 @@ async fn the_default_number_of_fragments_is_a_limit_too(stage: &Stage) {
 
 async fn the_stricter_of_two_limits_holds(stage: &Stage) {
     let size = |size| NonZeroUsize::new(size).unwrap();
-    let options = Options::default().max_frame_size(size(5000)).max_message_size(size(1000));
+    let options = Site::usual_options().max_frame_size(size(5000)).max_message_size(size(1000));
     let mut server = stage.start(Site::echo().with_options(options)).await;
     let error = violate(&mut server, &header(FIN | BINARY, 1001, ZERO), 1009).await;
     assert!(matches!(error, Error::TooBig(TooBig::Message { limit: 1000 })), "{error:?}");

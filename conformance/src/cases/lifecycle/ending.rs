@@ -145,7 +145,7 @@ async fn expect_timeout(server: &mut Server, timeout: Timeout) {
 
 async fn a_callback_that_takes_too_long_is_given_up(stage: &Stage) {
     let site = Site::new(async |_| std::future::pending().await);
-    let mut server = stage.start(site.with_options(Options::default().callback_timeout(ms(150)))).await;
+    let mut server = stage.start(site.with_options(Site::usual_options().callback_timeout(ms(150)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     let start = Instant::now();
@@ -160,7 +160,7 @@ async fn a_callback_that_takes_too_long_is_given_up(stage: &Stage) {
 
 async fn an_init_that_takes_too_long_is_given_up(stage: &Stage) {
     let site = Site::echo().on_init(async |_| std::future::pending().await);
-    let mut server = stage.start(site.with_options(Options::default().callback_timeout(ms(100)))).await;
+    let mut server = stage.start(site.with_options(Site::usual_options().callback_timeout(ms(100)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     assert_eq!(peer.close_frame().await, (Some(1011), "callback timeout".into()));
@@ -182,7 +182,7 @@ async fn a_server_that_is_stopped_drops_its_handlers_without_terminate(stage: &S
 }
 
 fn hurried(site: Site) -> Site {
-    site.with_options(Options::default().callback_timeout(ms(150)))
+    site.with_options(Site::usual_options().callback_timeout(ms(150)))
 }
 
 async fn expect_given_up(server: &mut Server, mut peer: Peer, start: Instant) {
@@ -226,7 +226,7 @@ async fn a_terminate_may_take_longer_than_the_callback_timeout(stage: &Stage) {
             finished.add_permits(1);
         }
     });
-    let mut server = stage.start(site.with_options(Options::default().callback_timeout(ms(100)))).await;
+    let mut server = stage.start(site.with_options(Site::usual_options().callback_timeout(ms(100)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     peer.send(close(1000, "")).await;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use websock_core::{CloseReason, Control, Keepalive, Options, Outcome, Timeout};
+use websock_core::{CloseReason, Control, Keepalive, Outcome, Timeout};
 
 use crate::peer::{FIN, Frame, PING, PONG, Peer, TEXT, frame, header};
 use crate::server::{Server, Stage};
@@ -34,7 +34,7 @@ async fn expect_timeout(server: &mut Server, timeout: Timeout) {
 }
 
 async fn silence_ends_after_the_timeout_and_not_before(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().timeout(ms(200)))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(200)))).await;
     let start = Instant::now();
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
@@ -46,7 +46,7 @@ async fn silence_ends_after_the_timeout_and_not_before(stage: &Stage) {
 }
 
 async fn any_byte_restarts_the_timeout(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().timeout(ms(300)))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(300)))).await;
     // Where the machine stood still for that long the attempt says nothing.
     for _ in 0..10 {
         let mut peer = Peer::upgraded(server.addr).await;
@@ -72,13 +72,13 @@ async fn any_byte_restarts_the_timeout(stage: &Stage) {
             expect_timeout(&mut server, Timeout::Idle).await;
             return;
         }
-        server = stage.start(Site::echo().with_options(Options::default().timeout(ms(300)))).await;
+        server = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(300)))).await;
     }
     panic!("this machine is too slow to tell");
 }
 
 async fn pushes_do_not_restart_the_timeout(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().timeout(ms(200)))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(200)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     let socket = server.init().await;
     // The mailbox is used until the connection ends: if pushes counted it never would.
@@ -100,7 +100,7 @@ async fn pushes_do_not_restart_the_timeout(stage: &Stage) {
 
 async fn a_silent_peer_is_pinged_and_given_up(stage: &Stage) {
     let keepalive = Keepalive::new(ms(100), ms(150)).unwrap();
-    let mut server = stage.start(Site::echo().with_options(Options::default().keepalive(keepalive))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().keepalive(keepalive))).await;
     let start = Instant::now();
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
@@ -115,7 +115,7 @@ async fn a_silent_peer_is_pinged_and_given_up(stage: &Stage) {
 
 async fn an_answered_ping_is_followed_by_another(stage: &Stage) {
     let keepalive = Keepalive::new(ms(100), Duration::from_secs(60)).unwrap();
-    let mut server = stage.start(Site::echo().with_options(Options::default().keepalive(keepalive))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().keepalive(keepalive))).await;
     let mut start = Instant::now();
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
@@ -131,7 +131,7 @@ async fn an_answered_ping_is_followed_by_another(stage: &Stage) {
 async fn any_byte_answers_a_ping(stage: &Stage) {
     // The answer time is short, and yet the connection lives, as long as anything comes after a ping.
     let keepalive = Keepalive::new(ms(100), Duration::from_secs(5)).unwrap();
-    let mut server = stage.start(Site::echo().with_options(Options::default().keepalive(keepalive))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().keepalive(keepalive))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     peer.send(header(FIN | TEXT, 3, [0; 4])).await;
@@ -143,7 +143,7 @@ async fn any_byte_answers_a_ping(stage: &Stage) {
 }
 
 async fn a_peer_that_has_spoken_once_and_is_silent_then_is_given_up(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().timeout(ms(250)))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(250)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     let start = Instant::now();
@@ -159,8 +159,8 @@ async fn a_peer_that_has_spoken_once_and_is_silent_then_is_given_up(stage: &Stag
 
 /// A neighbour with a timeout of its own tells that the time has passed.
 async fn without_a_timeout_silence_ends_nothing(stage: &Stage) {
-    let mut patient = stage.start(Site::echo().with_options(Options::default().timeout(None))).await;
-    let hurried = stage.start(Site::echo().with_options(Options::default().timeout(ms(200)))).await;
+    let mut patient = stage.start(Site::echo().with_options(Site::usual_options().timeout(None))).await;
+    let hurried = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(200)))).await;
     let mut peer = Peer::upgraded(patient.addr).await;
     patient.init().await;
     let mut neighbour = Peer::upgraded(hurried.addr).await;
@@ -170,7 +170,7 @@ async fn without_a_timeout_silence_ends_nothing(stage: &Stage) {
 }
 
 async fn infos_that_send_nothing_do_not_restart_the_timeout(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().timeout(ms(200)))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(200)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     let socket = server.init().await;
     let informing = tokio::spawn(async move {
@@ -185,7 +185,7 @@ async fn infos_that_send_nothing_do_not_restart_the_timeout(stage: &Stage) {
 
 async fn pongs_to_the_servers_pings_restart_the_timeout(stage: &Stage) {
     let keepalive = Keepalive::new(ms(100), Duration::from_secs(60)).unwrap();
-    let options = Options::default().timeout(ms(1000)).keepalive(keepalive);
+    let options = Site::usual_options().timeout(ms(1000)).keepalive(keepalive);
     let mut server = stage.start(Site::echo().with_options(options)).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
@@ -209,7 +209,7 @@ async fn pongs_to_the_servers_pings_restart_the_timeout(stage: &Stage) {
 async fn a_peer_that_talks_is_not_pinged(stage: &Stage) {
     let keepalive = Keepalive::new(ms(300), Duration::from_secs(60)).unwrap();
     for _ in 0..10 {
-        let server = stage.start(Site::echo().with_options(Options::default().keepalive(keepalive))).await;
+        let server = stage.start(Site::echo().with_options(Site::usual_options().keepalive(keepalive))).await;
         let mut peer = Peer::upgraded(server.addr).await;
         let (start, mut longest, mut last) = (Instant::now(), Duration::ZERO, Instant::now());
         let mut pinged = false;
@@ -230,7 +230,7 @@ async fn a_peer_that_talks_is_not_pinged(stage: &Stage) {
 }
 
 async fn the_timeout_of_a_busy_connection_runs_from_its_last_byte(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default().timeout(ms(300)))).await;
+    let mut server = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(300)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     let busy = Instant::now();

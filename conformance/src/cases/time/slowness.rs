@@ -32,7 +32,7 @@ async fn expect_timeout(server: &mut Server, timeout: Timeout) {
 
 async fn a_message_that_takes_too_long_is_given_up(stage: &Stage) {
     let mut server =
-        stage.start(Site::echo().with_options(Options::default().message_timeout(ms(200)))).await;
+        stage.start(Site::echo().with_options(Site::usual_options().message_timeout(ms(200)))).await;
     // Within a header, within a frame, and between fragments with a ping.
     for bytes in [
         vec![FIN | TEXT],
@@ -58,7 +58,7 @@ async fn a_message_that_takes_too_long_is_given_up(stage: &Stage) {
 
 async fn a_slow_callback_is_not_taken_for_a_silent_peer(stage: &Stage) {
     let keepalive = Keepalive::new(ms(60), ms(60)).unwrap();
-    let options = Options::default().timeout(ms(100)).message_timeout(ms(100)).keepalive(keepalive);
+    let options = Site::usual_options().timeout(ms(100)).message_timeout(ms(100)).keepalive(keepalive);
     let site = Site::new(async |message| {
         tokio::time::sleep(ms(300)).await;
         Ok(Outcome::push(message))
@@ -86,7 +86,7 @@ async fn the_time_of_a_callback_does_not_count_as_the_peers_silence(stage: &Stag
         tokio::time::sleep(ms(900)).await;
         Ok(Outcome::push(message))
     });
-    let mut server = stage.start(site.with_options(Options::default().timeout(ms(600)))).await;
+    let mut server = stage.start(site.with_options(Site::usual_options().timeout(ms(600)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     // The peer waits for the answer before it goes on, and has its whole time for that.
@@ -97,7 +97,7 @@ async fn the_time_of_a_callback_does_not_count_as_the_peers_silence(stage: &Stag
 }
 
 async fn a_message_that_trickles_is_given_up_though_each_byte_comes_in_time(stage: &Stage) {
-    let options = Options::default().timeout(Duration::from_secs(60)).message_timeout(ms(200));
+    let options = Site::usual_options().timeout(Duration::from_secs(60)).message_timeout(ms(200));
     let mut server = stage.start(Site::echo().with_options(options)).await;
     let peer = Peer::upgraded(server.addr).await;
     server.init().await;
@@ -122,7 +122,7 @@ async fn a_message_that_trickles_is_given_up_though_each_byte_comes_in_time(stag
 
 async fn each_message_has_its_own_time(stage: &Stage) {
     let mut server =
-        stage.start(Site::echo().with_options(Options::default().message_timeout(ms(1000)))).await;
+        stage.start(Site::echo().with_options(Site::usual_options().message_timeout(ms(1000)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     let start = Instant::now();
@@ -137,8 +137,10 @@ async fn each_message_has_its_own_time(stage: &Stage) {
 }
 
 async fn without_a_message_timeout_a_message_may_take_long(stage: &Stage) {
-    let mut patient = stage.start(Site::echo().with_options(Options::default().message_timeout(None))).await;
-    let hurried = stage.start(Site::echo().with_options(Options::default().message_timeout(ms(200)))).await;
+    let mut patient =
+        stage.start(Site::echo().with_options(Site::usual_options().message_timeout(None))).await;
+    let hurried =
+        stage.start(Site::echo().with_options(Site::usual_options().message_timeout(ms(200)))).await;
     let mut peer = Peer::upgraded(patient.addr).await;
     patient.init().await;
     let mut neighbour = Peer::upgraded(hurried.addr).await;
@@ -150,9 +152,9 @@ async fn without_a_message_timeout_a_message_may_take_long(stage: &Stage) {
 }
 
 async fn silence_between_messages_is_no_slow_message(stage: &Stage) {
-    let options = Options::default().message_timeout(ms(100));
+    let options = Site::usual_options().message_timeout(ms(100));
     let mut server = stage.start(Site::echo().with_options(options)).await;
-    let hurried = stage.start(Site::echo().with_options(Options::default().timeout(ms(250)))).await;
+    let hurried = stage.start(Site::echo().with_options(Site::usual_options().timeout(ms(250)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     peer.send(frame(TEXT, "one")).await;
@@ -168,7 +170,7 @@ async fn silence_between_messages_is_no_slow_message(stage: &Stage) {
 async fn a_peer_that_reads_a_little_now_and_then_is_not_given_up(stage: &Stage) {
     const LARGE: usize = 24 << 20;
     let site = Site::new(async |_| Ok(Outcome::push(vec![1; LARGE])));
-    let mut server = stage.start(site.with_options(Options::default().write_timeout(ms(1000)))).await;
+    let mut server = stage.start(site.with_options(Site::usual_options().write_timeout(ms(1000)))).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     let start = Instant::now();
