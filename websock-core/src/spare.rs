@@ -101,20 +101,19 @@ fn fitting(spare: &[Vec<u8>], size: usize) -> Option<usize> {
     spare.iter().rposition(|memory| (size..=2 * size).contains(&memory.capacity()))
 }
 
-/// A payload that is here whole, in memory of its own.
+/// Memory for a payload that is here whole: of just this size, if it is not large.
 #[inline]
-pub(crate) fn copy(payload: &[u8]) -> Bytes {
-    if payload.len() < WORTH_KEEPING { Bytes::copy_from_slice(payload) } else { copy_large(payload) }
+pub(crate) fn with_capacity(size: usize) -> Vec<u8> {
+    if size < WORTH_KEEPING { Vec::with_capacity(size) } else { large(size) }
 }
 
 #[cold]
-fn copy_large(payload: &[u8]) -> Bytes {
-    let mut memory = take(payload.len()).unwrap_or_else(|| Vec::with_capacity(payload.len()));
-    memory.extend_from_slice(payload);
-    into_bytes(memory)
+fn large(size: usize) -> Vec<u8> {
+    take(size).unwrap_or_else(|| Vec::with_capacity(size))
 }
 
 /// Bytes that own this memory, and give it back if it is large.
+#[inline]
 pub(crate) fn into_bytes(memory: Vec<u8>) -> Bytes {
     match memory.capacity() {
         WORTH_KEEPING..=KEPT => Bytes::from_owner(Kept(memory)),
@@ -144,12 +143,12 @@ mod tests {
 
     #[test]
     fn a_large_payload_that_is_here_whole_uses_it_too() {
-        let first = copy(&[1; 200_000]);
+        let first = into_bytes(with_capacity(200_000));
         let address = first.as_ptr();
         drop(first);
-        let second = copy(&[2; 199_999]);
-        assert_eq!((second.as_ptr(), &second[..]), (address, &[2; 199_999][..]));
-        assert_eq!(copy(&[3; 10]), [3; 10][..]);
+        let second = with_capacity(199_999);
+        assert_eq!(second.as_ptr(), address);
+        assert_eq!(with_capacity(10).capacity(), 10);
     }
 
     #[test]

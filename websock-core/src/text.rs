@@ -9,6 +9,7 @@ use std::ops::Deref;
 
 use bytes::{Buf, BufMut, Bytes};
 
+use crate::protocol::extend_unmasked;
 use crate::spare;
 
 /// Text that is UTF-8 by its type, shared and cheap to clone: a [`Bytes`] that dereferences to [`str`].
@@ -117,22 +118,12 @@ impl From<&String> for Text {
     }
 }
 
-impl Text {
-    /// A text of its own for bytes that lie in somebody's buffer.
-    #[inline]
-    pub(crate) fn copy_from_utf8(bytes: &[u8]) -> Result<Self, InvalidUtf8> {
-        match simdutf8::basic::from_utf8(bytes) {
-            Ok(_) => Ok(Text(spare::copy(bytes))),
-            Err(_) => Err(InvalidUtf8),
-        }
-    }
-}
-
 impl TryFrom<Bytes> for Text {
     type Error = InvalidUtf8;
 
     /// # Errors
     /// When the bytes are not UTF-8.
+    #[inline]
     fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
         simdutf8::basic::from_utf8(&bytes).map_err(|_| InvalidUtf8)?;
         Ok(Text(bytes))
@@ -184,6 +175,10 @@ impl Utf8Buffer {
 
     pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn extend_unmasked(&mut self, bytes: &[u8], mask: [u8; 4]) {
+        extend_unmasked(&mut self.bytes, bytes, mask);
     }
 
     /// The room behind the bytes, at most `limit` of it, for a transport to read into.

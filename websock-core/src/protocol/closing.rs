@@ -2,6 +2,8 @@
 //!
 //! Each side ends once, and the two are independent: what we may still send, and what we still listen to.
 
+use bytes::Bytes;
+
 use super::error::ProtocolError;
 use crate::close::{CloseCode, CloseFrame};
 use crate::text::Text;
@@ -68,7 +70,8 @@ pub(super) fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame>, Protocol
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
     let code = CloseCode::new(code).ok_or(ProtocolError::CloseCode(code))?;
-    let reason = Text::copy_from_utf8(reason).map_err(|_| ProtocolError::CloseReasonNotUtf8)?;
+    let reason =
+        Text::try_from(Bytes::copy_from_slice(reason)).map_err(|_| ProtocolError::CloseReasonNotUtf8)?;
     Ok(Some(CloseFrame::new(code, reason)))
 }
 

@@ -107,7 +107,7 @@ impl Decoder {
             return None;
         }
         let (opcode, payload) = self.input.short_message(self.assembler.message_limit())?;
-        match self.assembler.whole(opcode, payload) {
+        match self.assembler.short(opcode, payload) {
             Ok(message) => Some(message),
             Err(violation) => {
                 self.violation = Some(violation);
@@ -141,10 +141,10 @@ impl Decoder {
             let length = self.assembler.admit(&header)?;
             self.input.advance(size);
             if header.fin && header.opcode != Opcode::Continuation && self.input.rest().len() >= length {
-                let payload = self.input.take(length, header.mask);
-                let message = match header.compressed {
-                    true => self.assembler.whole_compressed(header.opcode, payload)?,
-                    false => self.assembler.whole(header.opcode, payload)?,
+                let message = if header.compressed {
+                    self.assembler.whole_compressed(header.opcode, self.input.take(length, header.mask))?
+                } else {
+                    self.assembler.whole(header.opcode, self.input.take_masked(length), header.mask)?
                 };
                 return Ok(Some(Event::Message(message)));
             }

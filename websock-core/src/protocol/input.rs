@@ -71,7 +71,7 @@ impl Input {
     }
 
     /// The next frame, if it is the common one: an unfragmented message of at most `limit` and 125 bytes, here whole.
-    /// Gives its unmasked payload. Everything else is left to the general way.
+    /// Gives its payload as it came, and the mask. Everything else is left to the general way.
     #[inline]
     pub(super) fn short_message(&mut self, limit: usize) -> Option<(Opcode, &[u8])> {
         let [first, second, m0, m1, m2, m3, payload @ ..] = &mut self.bytes[self.at..] else { return None };

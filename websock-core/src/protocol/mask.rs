@@ -21,6 +21,19 @@ pub(crate) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
+/// Appends `payload` without its mask: for a payload that is to be copied anyway this takes hardly more than the copy.
+#[inline]
+pub(crate) fn extend_unmasked(unmasked: &mut Vec<u8>, payload: &[u8], mask: [u8; 4]) {
+    let wide = u64::from(u32::from_ne_bytes(mask));
+    let wide = wide << 32 | wide;
+    let (words, rest) = payload.as_chunks::<8>();
+    unmasked.extend(words.iter().flat_map(|word| (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes()));
+    let (halves, rest) = rest.as_chunks::<4>();
+    let narrow = u32::from_ne_bytes(mask);
+    unmasked.extend(halves.iter().flat_map(|half| (u32::from_ne_bytes(*half) ^ narrow).to_ne_bytes()));
+    unmasked.extend(rest.iter().zip(mask).map(|(byte, key)| byte ^ key));
+}
+
 /// The masking key as it applies `consumed` bytes later.
 pub(crate) fn rotated(mut mask: [u8; 4], consumed: usize) -> [u8; 4] {
     mask.rotate_left(consumed % 4);
@@ -51,6 +64,10 @@ mod tests {
                 unmask(first, mask);
                 unmask(second, rotated(mask, start));
                 assert_eq!(payload, expected, "{len} in two parts at {start}");
+                let mut copied = Vec::new();
+                extend_unmasked(&mut copied, &masked[..start], mask);
+                extend_unmasked(&mut copied, &masked[start..], rotated(mask, start));
+                assert_eq!(copied, expected, "{len} copied in two parts at {start}");
             }
         }
     }

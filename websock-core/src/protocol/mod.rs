@@ -58,6 +58,7 @@ pub use error::{ProtocolError, TooBig, Violation};
 pub use event::Event;
 pub use header::Opcode;
 pub(crate) use header::{encode_header, header_size};
+pub(crate) use mask::extend_unmasked;
 pub use traffic::{Count, Traffic};
 
 /// One WebSocket connection from the server's side, after the 101.
