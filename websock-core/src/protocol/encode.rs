@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use super::header::{Opcode, encode_compressed_header, encode_header};
+use super::header::{Opcode, encode_compressed_header, encode_header, encode_short_header};
 use crate::message::{Content, Frame};
 
 /// From here on a payload is written from where it lies; below, a copy is cheaper than another slice.
@@ -38,6 +38,9 @@ impl Outgoing {
     pub(super) fn push(&mut self, frame: Frame) {
         match frame.content {
             Content::Payload(payload) => {
+                if let Some(header) = encode_short_header(frame.opcode, payload.len()) {
+                    return self.append_small(&header, &payload);
+                }
                 let (header, size) = encode_header(frame.opcode, payload.len());
                 self.append(&header[..size], payload);
             }
