@@ -159,21 +159,12 @@ where
 
     /// Runs a callback and does what it answers. One that is ready at once costs nothing but its own work.
     #[inline(always)]
-    fn call<'a>(
+    fn call<'a, F: Future<Output = HandleResult>>(
         &'a mut self,
-        mut callback: Pin<&'a mut impl Future<Output = HandleResult>>,
-    ) -> impl Future<Output = Result<(), Box<End>>> {
+        callback: Pin<&'a mut F>,
+    ) -> Call<'a, T, I, F> {
         self.turn.callbacks += 1;
-        let mut waiting_since = None;
-        poll_fn(move |cx| match callback.as_mut().poll(cx) {
-            Poll::Ready(result) => {
-                if waiting_since.is_some() {
-                    self.protocol.resume(now());
-                }
-                Poll::Ready(self.apply(result))
-            }
-            Poll::Pending => self.poll_during_callback(&mut waiting_since, cx).map(Err),
-        })
+        Call { driver: self, callback, waiting_since: None }
     }
 
     /// Writes while a callback is pending (SPEC O11), and ends it if it takes too long (SPEC L11). Nothing is read
@@ -329,6 +320,37 @@ where
     /// When the peer will have taken nothing for too long.
     pub(super) fn write_deadline(&self) -> Option<Instant> {
         after(self.line.stalled()?, self.options.get_write_timeout())
+    }
+}
+
+/// A callback that runs, and what is done of what it answers.
+struct Call<'a, T, I, F> {
+    driver: &'a mut Driver<T, I>,
+    callback: Pin<&'a mut F>,
+    waiting_since: Option<Instant>,
+}
+
+impl<T, I, F> Future for Call<'_, T, I, F>
+where
+    T: Transport,
+    I: Send + 'static,
+    F: Future<Output = HandleResult>,
+{
+    type Output = Result<(), Box<End>>;
+
+    /// Inlined, so that a message on its way through the handler is not copied about in memory.
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Call { driver, callback, waiting_since } = &mut *self;
+        match callback.as_mut().poll(cx) {
+            Poll::Ready(result) => {
+                if waiting_since.is_some() {
+                    driver.protocol.resume(now());
+                }
+                Poll::Ready(driver.apply(result))
+            }
+            Poll::Pending => driver.poll_during_callback(waiting_since, cx).map(Err),
+        }
     }
 }
 
