@@ -143,7 +143,7 @@ fn chosen(options: &Run) -> Result<Vec<&'static Server>> {
     let chosen = |server: &&Server| {
         options.servers.is_empty() || server.bare || options.servers.iter().any(|name| name == server.name)
     };
-    Ok(servers::ALL.iter().filter(chosen).collect())
+    Ok(servers::ALL.iter().filter(chosen).filter(|server| server.is_there()).collect())
 }
 
 /// The servers that can do this.

@@ -28,6 +28,8 @@ mod tokio_tungstenite;
 #[cfg(feature = "peers")]
 mod tokio_websockets;
 #[cfg(feature = "peers")]
+mod uwebsockets;
+#[cfg(feature = "peers")]
 mod warp_ws;
 #[cfg(feature = "peers")]
 mod yawc;
@@ -73,6 +75,9 @@ pub(crate) struct Server {
 
 const OURS: &str = "a handler that pushes the message back";
 const DESIGN: &str = "../README.md";
+
+/// The one that is no crate but a program of its own, and is there only where that was built.
+const UWEBSOCKETS: &str = "uwebsockets";
 
 /// All of them, in the order of the tables.
 pub(crate) const ALL: &[Server] = &[
@@ -240,6 +245,16 @@ pub(crate) const ALL: &[Server] = &[
         docs: "https://docs.rs/crate/sockudo-ws/3.1.0",
         run: sockudo::run,
     },
+    #[cfg(feature = "peers")]
+    Server {
+        name: UWEBSOCKETS,
+        job: Job::Echo,
+        bare: false,
+        package: UWEBSOCKETS,
+        how: "C++: send in the message handler",
+        docs: "https://github.com/uNetworking/uWebSockets/blob/master/examples/EchoServerThreaded.cpp",
+        run: uwebsockets::run,
+    },
     Server {
         name: "floor-fanout",
         job: Job::Fanout,
@@ -343,6 +358,9 @@ pub(crate) fn list() {
 impl Server {
     /// The version that this binary was built with.
     pub(crate) fn version(&self) -> &'static str {
+        if self.name == UWEBSOCKETS {
+            return "20";
+        }
         const LOCK: &str = include_str!("../../Cargo.lock");
         let named =
             |package: &&str| package.trim_start().starts_with(&format!("name = \"{}\"", self.package));
@@ -352,6 +370,15 @@ impl Server {
         version.map_or("?", |version| version.trim_end_matches('"'))
     }
 
+    /// Whether it can be measured on this machine.
+    pub(crate) fn is_there(&self) -> bool {
+        #[cfg(feature = "peers")]
+        if self.name == UWEBSOCKETS {
+            return uwebsockets::is_there();
+        }
+        true
+    }
+
     /// Serves until the process is killed.
     pub(crate) fn run(&self, workers: usize) -> io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -359,7 +386,10 @@ impl Server {
         sockopt::set_tcp_nodelay(&listener, true)?;
         sockopt::set_tcp_congestion(&listener, CONGESTION).ok();
         listener.set_nonblocking(true)?;
-        println!("{}", listener.local_addr()?);
+        // That one listens by itself, and says so when it does.
+        if self.name != UWEBSOCKETS {
+            println!("{}", listener.local_addr()?);
+        }
         (self.run)(listener, workers)
     }
 }
