@@ -7,7 +7,7 @@
 //! A message gets such memory when its header claims the size, before its bytes have come (SPEC F6). So that peers
 //! who claim and send nothing cannot hold much, what is lent in this way is bounded too, for the whole process.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -24,7 +24,12 @@ const LENDABLE: usize = 32 * 1024 * 1024;
 /// How much is lent.
 static LENT: AtomicUsize = AtomicUsize::new(0);
 
+/// The largest buffer for what waits to be written that a thread keeps.
+const KEPT_OUTGOING: usize = 256 * 1024;
+
 thread_local! {
+    /// The buffer in which a connection of this thread gathers small frames until it writes them.
+    static OUTGOING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     /// What this thread keeps, the oldest first.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -118,6 +123,21 @@ pub(crate) fn into_bytes(memory: Vec<u8>) -> Bytes {
     match memory.capacity() {
         WORTH_KEEPING..=KEPT => Bytes::from_owner(Kept(memory)),
         _ => Bytes::from(memory),
+    }
+}
+
+/// The thread's buffer for what waits to be written, if no connection has it.
+pub(crate) fn take_outgoing() -> Vec<u8> {
+    OUTGOING.try_with(Cell::take).unwrap_or_default()
+}
+
+/// Gives it back.
+#[inline]
+pub(crate) fn give_outgoing(mut buffer: Vec<u8>) {
+    if (1..=KEPT_OUTGOING).contains(&buffer.capacity()) {
+        buffer.clear();
+        // A thread that is ending keeps nothing.
+        let _ = OUTGOING.try_with(|kept| kept.set(buffer));
     }
 }
 

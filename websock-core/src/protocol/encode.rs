@@ -7,30 +7,42 @@ use bytes::{Buf, Bytes};
 
 use super::header::{Opcode, encode_compressed_header, encode_header, encode_short_header};
 use crate::message::{Content, Frame};
+use crate::spare;
 
 /// From here on a payload is written from where it lies; below, a copy is cheaper than another slice.
 const LARGE: usize = 16 * 1024;
 
-/// The first room of the buffer for small frames: one wake's worth of small messages rarely needs to grow it.
+/// The first room of a new buffer: one wake's worth of small messages rarely needs more.
 const FIRST_ROOM: usize = 1024;
+
+/// How much memory that it does not need a connection may hold while it waits for its peer.
+const MOST_UNUSED: usize = 8 * 1024;
 
 /// Encoded frames in the order in which they will be written.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// What comes before `tail`.
-    segments: VecDeque<Bytes>,
-    /// Small frames, and the headers of large ones, since the last large payload.
-    tail: Vec<u8>,
-    /// How much of `tail` is written already (only where `segments` is empty).
+    /// Small frames, and the headers of large ones. While nothing waits the thread has it (SPEC B8).
+    buffer: Vec<u8>,
+    /// How much of `buffer` is written already.
     written: usize,
-    unsent: usize,
+    large: VecDeque<Large>,
+    /// How many bytes `large` has.
+    large_bytes: usize,
+}
+
+/// A payload that is not in the buffer.
+#[derive(Debug)]
+struct Large {
+    /// How much of the buffer goes before it.
+    at: usize,
+    payload: Bytes,
 }
 
 impl Outgoing {
     /// How many bytes wait to be written.
     #[inline]
     pub(super) fn unsent(&self) -> usize {
-        self.unsent
+        self.buffer.len() - self.written + self.large_bytes
     }
 
     /// Queues a message as one unfragmented frame.
@@ -87,36 +99,64 @@ impl Outgoing {
     #[inline(always)]
     fn append_small(&mut self, header: &[u8], payload: &[u8]) {
         let length = header.len() + payload.len();
-        if self.tail.capacity() - self.tail.len() < length {
-            self.grow(length);
+        if self.buffer.capacity() - self.buffer.len() < length {
+            self.make_room(length);
         }
-        self.tail.extend_from_slice(header);
-        self.tail.extend_from_slice(payload);
-        self.unsent += length;
-    }
-
-    #[cold]
-    fn grow(&mut self, length: usize) {
-        self.tail.reserve(length.max(FIRST_ROOM));
+        self.buffer.extend_from_slice(header);
+        self.buffer.extend_from_slice(payload);
     }
 
     #[cold]
     fn append_large(&mut self, header: &[u8], payload: Bytes) {
-        self.unsent += header.len() + payload.len();
-        self.tail.extend_from_slice(header);
-        if !self.tail.is_empty() {
-            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
-            tail.advance(std::mem::take(&mut self.written));
-            self.segments.push_back(tail);
+        self.append_small(header, &[]);
+        self.large_bytes += payload.len();
+        self.large.push_back(Large { at: self.buffer.len(), payload });
+    }
+
+    #[cold]
+    fn make_room(&mut self, length: usize) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = spare::take_outgoing();
+        } else if self.written >= self.buffer.len() / 2 {
+            // For a peer that never takes everything, the buffer would grow for ever.
+            self.buffer.drain(..self.written);
+            self.forget_written();
         }
-        self.segments.push_back(payload);
+        self.buffer.reserve(length.max(FIRST_ROOM));
+    }
+
+    /// What was written is no longer in the buffer.
+    fn forget_written(&mut self) {
+        for large in &mut self.large {
+            large.at -= self.written;
+        }
+        self.written = 0;
+    }
+
+    /// Holds no more memory than what waits needs, before the connection waits for the peer (SPEC B8).
+    #[inline]
+    pub(super) fn shrink(&mut self) {
+        if self.buffer.capacity() - (self.buffer.len() - self.written) > MOST_UNUSED {
+            self.shrink_buffer();
+        }
+    }
+
+    #[cold]
+    fn shrink_buffer(&mut self) {
+        let rest = self.buffer[self.written..].to_vec();
+        spare::give_outgoing(std::mem::replace(&mut self.buffer, rest));
+        self.forget_written();
     }
 
     /// Fills `slices` with what is to be written next, and tells how many it filled.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let tail = &self.tail[self.written..];
-        let parts =
-            self.segments.iter().map(|segment| &segment[..]).chain((!tail.is_empty()).then_some(tail));
+        let mut at = self.written;
+        let large = self.large.iter().flat_map(|large| {
+            let before = &self.buffer[std::mem::replace(&mut at, large.at)..large.at];
+            [before, &large.payload]
+        });
+        let last = self.large.back().map_or(self.written, |large| large.at);
+        let parts = large.chain([&self.buffer[last..]]).filter(|part| !part.is_empty());
         let mut filled = 0;
         for (slice, part) in slices.iter_mut().zip(parts) {
             *slice = IoSlice::new(part);
@@ -127,17 +167,23 @@ impl Outgoing {
 
     /// The first `count` bytes are written. When nothing is left no memory is held (SPEC B8).
     pub(super) fn sent(&mut self, mut count: usize) {
-        assert!(count <= self.unsent, "more is written than was there");
-        self.unsent -= count;
-        if self.unsent == 0 {
+        let unsent = self.unsent();
+        assert!(count <= unsent, "more is written than was there");
+        if count == unsent {
             return self.clear();
         }
-        while let Some(segment) = self.segments.front_mut() {
-            if count < segment.len() {
-                return segment.advance(count);
+        while let Some(Large { at, payload }) = self.large.front_mut() {
+            let before = count.min(*at - self.written);
+            self.written += before;
+            count -= before;
+            let of_payload = count.min(payload.len());
+            payload.advance(of_payload);
+            self.large_bytes -= of_payload;
+            count -= of_payload;
+            if !payload.is_empty() {
+                return;
             }
-            count -= segment.len();
-            self.segments.pop_front();
+            self.large.pop_front();
         }
         self.written += count;
     }
@@ -147,28 +193,41 @@ impl Outgoing {
         if limit == 0 {
             return None;
         }
-        if self.segments.is_empty() {
-            if self.unsent == 0 {
-                return None;
+        let end = self.large.front().map_or(self.buffer.len(), |large| large.at);
+        let taken = if self.written < end && !self.large.is_empty() {
+            let end = end.min(self.written + limit);
+            let taken = Bytes::copy_from_slice(&self.buffer[self.written..end]);
+            self.written = end;
+            taken
+        } else {
+            if self.written < end {
+                self.own_buffer();
             }
-            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
-            tail.advance(std::mem::take(&mut self.written));
-            self.segments.push_back(tail);
-        }
-        let segment = self.segments.front_mut()?;
-        let taken = segment.split_to(limit.min(segment.len()));
-        if segment.is_empty() {
-            self.segments.pop_front();
-        }
-        self.unsent -= taken.len();
-        if self.unsent == 0 {
+            let Large { payload, .. } = self.large.front_mut()?;
+            let taken = payload.split_to(limit.min(payload.len()));
+            self.large_bytes -= taken.len();
+            if payload.is_empty() {
+                self.large.pop_front();
+            }
+            taken
+        };
+        if self.unsent() == 0 {
             self.clear();
         }
         Some(taken)
     }
 
+    /// Makes the whole buffer one payload, of which others can own parts.
+    fn own_buffer(&mut self) {
+        let mut payload = Bytes::from(std::mem::take(&mut self.buffer));
+        payload.advance(std::mem::take(&mut self.written));
+        self.large_bytes += payload.len();
+        self.large.push_front(Large { at: 0, payload });
+    }
+
     /// Forgets everything that is not written.
     pub(super) fn clear(&mut self) {
+        spare::give_outgoing(std::mem::take(&mut self.buffer));
         *self = Outgoing::default();
     }
 }
@@ -227,7 +286,7 @@ mod tests {
                 assert_eq!(outgoing.unsent(), all.len() - taken.len());
             }
             assert!(taken == all, "{limit}");
-            assert_eq!(outgoing.tail.capacity() + outgoing.segments.capacity(), 0);
+            assert_eq!(outgoing.buffer.capacity() + outgoing.large.capacity(), 0);
             assert_eq!(outgoing.take(0), None);
         }
     }
@@ -241,7 +300,7 @@ mod tests {
         assert_eq!(outgoing.slices(&mut slices), 2);
         assert_eq!(slices[1].as_ptr(), payload.as_ptr());
         outgoing.sent(outgoing.unsent());
-        assert_eq!(outgoing.tail.capacity() + outgoing.segments.capacity(), 0);
+        assert_eq!(outgoing.buffer.capacity() + outgoing.large.capacity(), 0);
         assert!(payload.is_unique());
         outgoing.push(Frame::binary(payload.clone()));
         assert_eq!(outgoing.take(LARGE).unwrap().len(), 4);
@@ -260,5 +319,41 @@ mod tests {
         assert_eq!(bytes.len(), outgoing.unsent());
         assert_eq!(bytes[..7], [1, 1, 1, 0x82, 126, 0x40, 0]);
         assert_eq!(bytes[bytes.len() - 3..], [0x82, 1, 3]);
+    }
+
+    #[test]
+    fn for_a_peer_that_never_takes_everything_the_buffer_does_not_grow_for_ever() {
+        let mut outgoing = Outgoing::default();
+        for i in 0..10_000 {
+            outgoing.push(Frame::binary(vec![i as u8; 998]));
+            if i % 100 == 0 {
+                outgoing.push(Frame::binary(vec![i as u8; LARGE]));
+            }
+            while outgoing.unsent() > 2 * LARGE {
+                outgoing.sent(500);
+            }
+        }
+        assert!(outgoing.buffer.capacity() <= 8 * LARGE, "{}", outgoing.buffer.capacity());
+        let bytes = rest(&outgoing);
+        assert!(bytes.ends_with(&[9_999_u32 as u8; 998]) && bytes.len() == outgoing.unsent());
+    }
+
+    #[test]
+    fn while_it_waits_a_connection_holds_little_that_it_does_not_need() {
+        let mut outgoing = Outgoing::default();
+        for i in 0..100 {
+            outgoing.push(Frame::binary(vec![i; 998]));
+        }
+        outgoing.push(Frame::binary(vec![100; LARGE]));
+        outgoing.push(Frame::binary(vec![101; 10]));
+        outgoing.sent(99_999);
+        let before = rest(&outgoing);
+        let address = outgoing.buffer.as_ptr();
+        outgoing.shrink();
+        assert_eq!(rest(&outgoing), before);
+        assert!(outgoing.buffer.capacity() < 1000);
+        let mut other = Outgoing::default();
+        other.push(Frame::binary(vec![1]));
+        assert_eq!(other.buffer.as_ptr(), address);
     }
 }

@@ -111,10 +111,11 @@ impl Protocol {
     }
 
     /// Puts the memory that [`receive`](Self::receive) has taken back into `buffer`, so that it can serve another
-    /// connection; what it now holds is of no meaning. Bytes that are still to be decoded get a place of their own.
-    /// To be called before waiting for anything.
+    /// connection; what it now holds is of no meaning. Bytes that are still to be decoded get a place of their own, and
+    /// those that are still to be written one of their size. To be called before waiting for anything.
     pub fn reclaim(&mut self, buffer: &mut Vec<u8>) {
         self.decoder.reclaim(buffer);
+        self.outgoing.shrink();
     }
 
     /// Where the next bytes should be read to, if the rest of a large payload is known to be outstanding: then
