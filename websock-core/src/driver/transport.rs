@@ -2,7 +2,7 @@
 //!
 //! No connection owns a read buffer: all those on a thread share one (SPEC B8).
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,7 +23,7 @@ const PIECES: usize = 16;
 
 thread_local! {
     /// The read buffer of all the connections on this thread: each needs it only while it reads.
-    static SCRATCH: Cell<Vec<u8>> = Cell::default();
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What a connection is served over: bytes in, bytes out.
@@ -163,13 +163,15 @@ impl<T: Transport> Line<T> {
             }
             return Poll::Ready(Ok(received));
         }
-        let mut buffer = scratch();
-        let received = io.poll_receive(&mut buffer, cx).map_ok(received);
-        if let Poll::Ready(Ok(Some(Received { at, .. }))) = received {
-            protocol.receive(&mut buffer, at);
-        }
-        SCRATCH.set(buffer);
-        received
+        with_scratch(|buffer| {
+            buffer.clear();
+            buffer.reserve(READ_BUFFER);
+            let received = io.poll_receive(buffer, cx).map_ok(received);
+            if let Poll::Ready(Ok(Some(Received { at, .. }))) = received {
+                protocol.receive(buffer, at);
+            }
+            received
+        })
     }
 
     /// Writes what waits, as far as the transport takes it, and gives the number of bytes. What can no longer be
@@ -218,16 +220,14 @@ impl<T: Transport> Line<T> {
 /// Takes the thread's read buffer back from the engine. No connection may keep it while it waits.
 #[inline]
 pub(super) fn reclaim(protocol: &mut Protocol) {
-    let mut buffer = SCRATCH.take();
-    protocol.reclaim(&mut buffer);
-    SCRATCH.set(buffer);
+    with_scratch(|buffer| protocol.reclaim(buffer));
 }
 
-/// Takes the thread's read buffer: empty, and never zeroed.
+/// Lends the thread's read buffer, which is never zeroed; another one, if that is lent already.
 #[inline]
-fn scratch() -> Vec<u8> {
-    let mut buffer = SCRATCH.take();
-    buffer.clear();
-    buffer.reserve(READ_BUFFER);
-    buffer
+fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+        Ok(mut buffer) => f(&mut buffer),
+        Err(_) => f(&mut Vec::new()),
+    })
 }
