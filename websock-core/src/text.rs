@@ -25,6 +25,9 @@ use crate::spare;
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(Bytes);
 
+/// Up to here it is worth while to see first whether a text is ASCII: simdutf8's own start and end take longer.
+const SHORT: usize = 256;
+
 /// The bytes are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not valid UTF-8")]
@@ -125,9 +128,20 @@ impl TryFrom<Bytes> for Text {
     /// When the bytes are not UTF-8.
     #[inline]
     fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
+        if bytes.len() <= SHORT && is_ascii(&bytes) {
+            return Ok(Text(bytes));
+        }
         simdutf8::basic::from_utf8(&bytes).map_err(|_| InvalidUtf8)?;
         Ok(Text(bytes))
     }
+}
+
+/// Whether all of this is ASCII, without a look at single bytes where that can be helped.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk() else { return bytes.is_ascii() };
+    let words = bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
+    words.fold(u64::from_ne_bytes(*last), |all, word| all | word) & 0x8080_8080_8080_8080 == 0
 }
 
 impl PartialEq<str> for Text {
@@ -305,5 +319,18 @@ mod tests {
         buffer.extend_from_slice(b"a\xce");
         assert_eq!(buffer.check(), Ok(()));
         assert_eq!(buffer.into_text(), Err(InvalidUtf8));
+    }
+
+    #[test]
+    fn one_wrong_byte_is_found_wherever_it_is() {
+        for length in 0..2 * SHORT {
+            let bytes = vec![b'a'; length];
+            assert!(Text::try_from(Bytes::from(bytes.clone())).is_ok());
+            for wrong in 0..length {
+                let mut bytes = bytes.clone();
+                bytes[wrong] = 0x80;
+                assert_eq!(Text::try_from(Bytes::from(bytes)), Err(InvalidUtf8), "{wrong} of {length}");
+            }
+        }
     }
 }
