@@ -183,19 +183,14 @@ pub struct Frame {
     pub(crate) opcode: Opcode,
     /// Whether it must not be compressed.
     pub(crate) uncompressed: bool,
-    pub(crate) content: Content,
-}
-
-/// What a frame carries.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Content {
-    Payload(Bytes),
-    Prepared(Prepared),
+    /// Empty where there is a prepared frame.
+    pub(crate) payload: Bytes,
+    pub(crate) prepared: Option<Prepared>,
 }
 
 impl Frame {
     const fn new(opcode: Opcode, bytes: Bytes) -> Self {
-        Frame { opcode, uncompressed: false, content: Content::Payload(bytes) }
+        Frame { opcode, uncompressed: false, payload: bytes, prepared: None }
     }
 
     /// A text message.
@@ -240,9 +235,9 @@ impl Frame {
 
     /// The payload, without the header.
     pub fn payload(&self) -> &[u8] {
-        match &self.content {
-            Content::Payload(payload) => payload,
-            Content::Prepared(prepared) => prepared.payload(),
+        match &self.prepared {
+            None => &self.payload,
+            Some(prepared) => prepared.payload(),
         }
     }
 }
@@ -359,7 +354,12 @@ impl fmt::Debug for Prepared {
 
 impl From<Prepared> for Frame {
     fn from(prepared: Prepared) -> Self {
-        Frame { opcode: prepared.0.opcode, uncompressed: false, content: Content::Prepared(prepared) }
+        Frame {
+            opcode: prepared.0.opcode,
+            uncompressed: false,
+            payload: Bytes::new(),
+            prepared: Some(prepared),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::encode::Outgoing;
 use super::error::{ProtocolError, Violation};
 use super::header::encode_compressed_header;
 use crate::deflate::{Deflate, DeflateLevel, DeflateParameters, WindowBits};
-use crate::message::{Content, Frame, Prepared};
+use crate::message::{Frame, Prepared};
 
 /// What ends each message's deflate data and is not sent (RFC 7692 §7.2.1): an empty stored block, but for the bits
 /// that its first byte begins with.
@@ -68,7 +68,7 @@ impl Deflater {
         if is_small || frame.opcode.is_control() || frame.uncompressed {
             return outgoing.push(frame);
         }
-        if let Content::Prepared(prepared) = &frame.content {
+        if let Some(prepared) = &frame.prepared {
             return match self.share(prepared) {
                 Some(encoded) => outgoing.push_encoded(&encoded),
                 None => outgoing.push(frame),

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 
 use super::header::{Opcode, encode_compressed_header, encode_header, encode_short_header};
-use crate::message::{Content, Frame};
+use crate::message::Frame;
 use crate::spare;
 
 /// From here on a payload is written from where it lies; below, a copy is cheaper than another slice.
@@ -48,16 +48,15 @@ impl Outgoing {
     /// Queues a message as one unfragmented frame.
     #[inline(always)]
     pub(super) fn push(&mut self, frame: Frame) {
-        match frame.content {
-            Content::Payload(payload) => {
-                if let Some(header) = encode_short_header(frame.opcode, payload.len()) {
-                    return self.append_small(&header, &payload);
-                }
-                let (header, size) = encode_header(frame.opcode, payload.len());
-                self.append(&header[..size], payload);
-            }
-            Content::Prepared(prepared) => self.push_encoded(prepared.plain()),
+        if let Some(prepared) = frame.prepared {
+            return self.push_encoded(prepared.plain());
         }
+        let payload = frame.payload;
+        if let Some(header) = encode_short_header(frame.opcode, payload.len()) {
+            return self.append_small(&header, &payload);
+        }
+        let (header, size) = encode_header(frame.opcode, payload.len());
+        self.append(&header[..size], payload);
     }
 
     /// Queues a frame that has its header.
