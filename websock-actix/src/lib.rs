@@ -117,6 +117,7 @@
 
 mod body;
 mod connect;
+mod gathered;
 mod handshake;
 mod task;
 mod transport;

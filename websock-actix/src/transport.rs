@@ -13,6 +13,8 @@ use bytes::{Buf, BufMut, Bytes};
 use futures_util::Stream;
 use websock_core::protocol::Protocol;
 
+use crate::gathered;
+
 /// How much the server may have given that the driver has not read. As long as there is room it is all taken from the
 /// server: actix drops what it has read and could not pass on when the peer ends its side.
 const INCOMING: usize = 128 * 1024;
@@ -72,17 +74,10 @@ impl Link {
         self.task.get().is_some_and(|task| self.incoming.borrow_mut().fetch(task))
     }
 
-    /// The bytes that the server is to write next. actix writes to the socket after each chunk of some size, so several
-    /// messages go together: a copy costs less than a write.
+    /// The bytes that the server is to write next.
     pub(crate) fn take(&self) -> Option<Bytes> {
         let mut outgoing = self.outgoing.borrow_mut();
-        let chunk = if outgoing.chunks.len() > 2 {
-            let mut all = Vec::with_capacity(outgoing.held);
-            outgoing.chunks.drain(..).for_each(|chunk| all.extend_from_slice(&chunk));
-            all.into()
-        } else {
-            outgoing.chunks.pop_front()?
-        };
+        let chunk = outgoing.chunks.pop_front()?;
         outgoing.held -= chunk.len();
         Some(chunk)
     }
@@ -182,10 +177,16 @@ impl websock_core::Transport for Transport {
         if outgoing.refused {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let before = outgoing.held;
+        let (before, first) = (outgoing.held, outgoing.chunks.len());
         while let Some(chunk) = protocol.take_transmit(OUTGOING - outgoing.held) {
             outgoing.held += chunk.len();
             outgoing.chunks.push_back(chunk);
+        }
+        // actix writes to the socket after each chunk of some size, and a copy costs less than a write. A header and
+        // one payload have to be two chunks.
+        if outgoing.chunks.len() - first > 2 {
+            let all = gathered::gather(outgoing.chunks.drain(first..), outgoing.held - before);
+            outgoing.chunks.push_back(all);
         }
         if outgoing.held == before {
             outgoing.is_short = true;
