@@ -716,6 +716,23 @@ fn there_is_no_room_to_read_to_directly_but_for_the_rest_of_a_large_payload() {
 }
 
 #[test]
+fn after_a_large_message_one_read_is_to_leave_most_of_the_next_to_be_read_directly() {
+    let mut engine = defaults();
+    assert_eq!(engine.receive_limit(), usize::MAX);
+    for (size, expected) in [(131_071, usize::MAX), (131_072, 16_398)] {
+        let large = frame(FIN | BINARY, vec![1; size]);
+        let (start, rest) = large.split_at(large.len() - 1);
+        assert_eq!(read(&mut engine, start), []);
+        assert_eq!(engine.receive_limit(), usize::MAX);
+        assert_eq!(read(&mut engine, rest), [binary(vec![1; size])]);
+        assert_eq!(engine.receive_limit(), expected);
+        assert_eq!(engine.receive_limit(), usize::MAX, "it holds once");
+    }
+    assert_eq!(read(&mut engine, cut_frame(FIN | BINARY, 200_000, vec![0; 16_398 - 14])), []);
+    assert!(engine.direct_buffer().is_some());
+}
+
+#[test]
 fn what_was_read_directly_is_followed_by_the_next_frames() {
     let payload = vec![9; 100_000];
     let bytes =

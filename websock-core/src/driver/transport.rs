@@ -166,7 +166,8 @@ impl<T: Transport> Line<T> {
         with_scratch(|buffer| {
             buffer.clear();
             buffer.reserve(READ_BUFFER);
-            let received = io.poll_receive(buffer, cx).map_ok(received);
+            let limit = protocol.receive_limit();
+            let received = io.poll_receive(&mut (&mut *buffer).limit(limit), cx).map_ok(received);
             if let Poll::Ready(Ok(Some(Received { at, .. }))) = received {
                 protocol.receive(buffer, at);
             }

@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes};
 
 use super::deflate::{Inflater, Inflating};
 use super::error::{ProtocolError, TooBig, Violation};
-use super::header::{Header, Opcode};
+use super::header::{Header, MAX_HEADER, Opcode};
 use super::mask::{extend_unmasked, rotated, unmask};
 use crate::message::Message;
 use crate::options::Options;
@@ -28,6 +28,8 @@ pub(super) struct Assembler {
     message: Option<Partial>,
     /// Where compression is agreed on.
     inflater: Option<Box<Inflater>>,
+    /// Whether the message before was a large one: then the next probably is, too.
+    expects_large: bool,
 }
 
 /// A message of which a part has arrived.
@@ -53,6 +55,9 @@ struct OpenFrame {
 /// A large payload is read straight into its message's buffer only where that saves more than it costs.
 const WORTH_READING_DIRECTLY: usize = 16 * 1024;
 
+/// A payload that hardly comes with a single read.
+const LARGE: usize = 128 * 1024;
+
 /// The room that may be made for bytes that have not come yet: one read buffer (SPEC F6).
 const READ_AHEAD: usize = 64 * 1024;
 
@@ -64,7 +69,14 @@ impl Assembler {
             fragments: options.get_max_fragments(),
             validate_utf8: options.get_validate_utf8(),
         };
-        Assembler { limits, message: None, inflater: inflater.map(Box::new) }
+        Assembler { limits, message: None, inflater: inflater.map(Box::new), expects_large: false }
+    }
+
+    /// How much should be read at most while no payload can be read [directly](Self::direct): no more of a large one
+    /// than lets the rest be read so.
+    #[inline]
+    pub(super) fn receive_limit(&mut self) -> usize {
+        if std::mem::take(&mut self.expects_large) { MAX_HEADER + WORTH_READING_DIRECTLY } else { usize::MAX }
     }
 
     /// Whether a message has begun and not ended.
@@ -218,6 +230,7 @@ impl Assembler {
         let last =
             self.message.as_mut().and_then(|message| message.frame.take()).is_some_and(|frame| frame.fin);
         let Some(message) = self.message.take_if(|_| last) else { return Ok(None) };
+        self.expects_large = message.payload.len() >= LARGE;
         if let (Some(inflating), Some(inflater)) = (message.inflating, &mut self.inflater) {
             inflater.finish(*inflating)?;
         }

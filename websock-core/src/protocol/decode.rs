@@ -92,6 +92,11 @@ impl Decoder {
         self.input.reclaim(buffer);
     }
 
+    #[inline]
+    pub(super) fn receive_limit(&mut self) -> usize {
+        self.assembler.receive_limit()
+    }
+
     pub(super) fn direct_buffer(&mut self) -> Option<impl BufMut + '_> {
         if self.input.rest().is_empty() { self.assembler.direct() } else { None }
     }

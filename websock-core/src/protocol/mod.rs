@@ -118,6 +118,14 @@ impl Protocol {
         self.outgoing.shrink();
     }
 
+    /// How many bytes should be read next, at most, to be given to [`receive`](Self::receive): few, where a large
+    /// payload is likely to begin, so that the most of it can be read to [where it belongs](Self::direct_buffer). It
+    /// is a hint for one read; more do no harm.
+    #[inline]
+    pub fn receive_limit(&mut self) -> usize {
+        self.decoder.receive_limit()
+    }
+
     /// Where the next bytes should be read to, if the rest of a large payload is known to be outstanding: then
     /// nothing has to be copied. What was read there is announced by [`receive_direct`](Self::receive_direct).
     ///
