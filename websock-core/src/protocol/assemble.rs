@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 use super::deflate::{Inflater, Inflating};
 use super::error::{ProtocolError, TooBig, Violation};
 use super::header::{Header, MAX_HEADER, Opcode};
-use super::mask::{extend_unmasked, rotated, unmask};
+use super::mask::{extend_unmasked, rotated, unmask, unmask_large};
 use crate::message::Message;
 use crate::options::Options;
 use crate::spare;
@@ -220,7 +220,7 @@ impl Assembler {
     pub(super) fn received(&mut self, count: usize) -> Result<(), Violation> {
         let Some(message) = &mut self.message else { return Ok(()) };
         let Some(frame) = message.frame else { return Ok(()) };
-        unmask(message.payload.tail_mut(count), frame.mask);
+        unmask_large(message.payload.tail_mut(count), frame.mask);
         message.frame = Some(frame.without(count));
         self.limits.check(message.opcode, &mut message.payload)
     }
