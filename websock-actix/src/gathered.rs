@@ -8,23 +8,46 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 
-/// How many pieces a thread keeps. None is larger than what a connection may write at a time.
+/// How many pieces a thread keeps. None is larger than twice what a connection may write at a time.
 const KEPT: usize = 32;
 
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A piece, whose last owner gives the memory back.
-struct Gathered(Vec<u8>);
+/// A piece that grows.
+#[derive(Default)]
+pub(crate) struct Gathered(Vec<u8>);
 
-impl AsRef<[u8]> for Gathered {
+impl Gathered {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Copies these bytes behind what is there.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if self.0.capacity() == 0 {
+            self.0 = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// All that is there, if that is anything.
+    pub(crate) fn take(&mut self) -> Option<Bytes> {
+        (!self.is_empty()).then(|| Bytes::from_owner(Piece(std::mem::take(&mut self.0))))
+    }
+}
+
+/// A piece that is whole. Its last owner gives the memory back.
+struct Piece(Vec<u8>);
+
+impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl Drop for Gathered {
+impl Drop for Piece {
     fn drop(&mut self) {
         let mut memory = std::mem::take(&mut self.0);
         memory.clear();
@@ -38,31 +61,32 @@ impl Drop for Gathered {
     }
 }
 
-/// Copies all these bytes, which are so many together, into one piece.
-pub(crate) fn gather(chunks: impl Iterator<Item = Bytes>, size: usize) -> Bytes {
-    let mut all = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    all.reserve(size);
-    chunks.for_each(|chunk| all.extend_from_slice(&chunk));
-    Bytes::from_owner(Gathered(all))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn piece(chunks: &[&[u8]]) -> Bytes {
+        let mut gathered = Gathered::default();
+        chunks.iter().for_each(|chunk| gathered.push(chunk));
+        assert!(!gathered.is_empty());
+        let piece = gathered.take().unwrap();
+        assert!(gathered.is_empty() && gathered.take().is_none());
+        piece
+    }
+
     #[test]
     fn what_was_gathered_is_all_of_it_and_its_memory_is_used_again() {
-        let chunks = [Bytes::from_static(b"two "), Bytes::from_static(b"chunks")];
-        let all = gather(chunks.clone().into_iter(), 10);
-        assert_eq!(all, "two chunks");
-        let address = all.as_ptr();
-        drop(all);
-        assert_eq!(gather(chunks.into_iter(), 10).as_ptr(), address);
+        let chunks: [&[u8]; 2] = [b"two ", b"chunks"];
+        let first = piece(&chunks);
+        assert_eq!(first, "two chunks");
+        let address = first.as_ptr();
+        drop(first);
+        assert_eq!(piece(&chunks).as_ptr(), address);
     }
 
     #[test]
     fn a_thread_keeps_so_much_and_no_more() {
-        let pieces: Vec<_> = (0..2 * KEPT).map(|_| gather(std::iter::empty(), 100)).collect();
+        let pieces: Vec<_> = (0..2 * KEPT).map(|_| piece(&[&[0; 100]])).collect();
         drop(pieces);
         assert_eq!(SPARE.with_borrow(Vec::len), KEPT);
     }

@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut, Bytes};
 use futures_util::Stream;
 use websock_core::protocol::Protocol;
 
-use crate::gathered;
+use crate::gathered::Gathered;
 
 /// How much the server may have given that the driver has not read. As long as there is room it is all taken from the
 /// server: actix drops what it has read and could not pass on when the peer ends its side.
@@ -51,6 +51,8 @@ struct Incoming {
 struct Outgoing {
     /// Taken over from the engine as it was there, so that nothing is copied.
     chunks: VecDeque<Bytes>,
+    /// What comes after them, copied together.
+    gathered: Gathered,
     held: usize,
     /// Whether the driver had more to write than there was room.
     is_short: bool,
@@ -77,7 +79,7 @@ impl Link {
     /// The bytes that the server is to write next.
     pub(crate) fn take(&self) -> Option<Bytes> {
         let mut outgoing = self.outgoing.borrow_mut();
-        let chunk = outgoing.chunks.pop_front()?;
+        let chunk = outgoing.chunks.pop_front().or_else(|| outgoing.gathered.take())?;
         outgoing.held -= chunk.len();
         Some(chunk)
     }
@@ -153,6 +155,20 @@ impl Incoming {
     }
 }
 
+impl Outgoing {
+    /// actix writes to the socket after each chunk of some size, and a copy costs less than a write. So what does not
+    /// come alone is copied together. A header and one payload have to be two chunks.
+    fn push(&mut self, chunk: Bytes) {
+        if self.gathered.is_empty() && self.chunks.len() < 2 {
+            self.chunks.push_back(chunk);
+            return;
+        }
+        for chunk in self.chunks.drain(..).chain([chunk]) {
+            self.gathered.push(&chunk);
+        }
+    }
+}
+
 /// The driver's end of a [`Link`].
 pub(crate) struct Transport(pub(crate) Rc<Link>);
 
@@ -177,16 +193,10 @@ impl websock_core::Transport for Transport {
         if outgoing.refused {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let (before, first) = (outgoing.held, outgoing.chunks.len());
+        let before = outgoing.held;
         while let Some(chunk) = protocol.take_transmit(OUTGOING - outgoing.held) {
             outgoing.held += chunk.len();
-            outgoing.chunks.push_back(chunk);
-        }
-        // actix writes to the socket after each chunk of some size, and a copy costs less than a write. A header and
-        // one payload have to be two chunks.
-        if outgoing.chunks.len() - first > 2 {
-            let all = gathered::gather(outgoing.chunks.drain(first..), outgoing.held - before);
-            outgoing.chunks.push_back(all);
+            outgoing.push(chunk);
         }
         if outgoing.held == before {
             outgoing.is_short = true;
