@@ -748,6 +748,41 @@ fn what_was_read_directly_is_followed_by_the_next_frames() {
     assert_eq!(read(&mut engine, &rest[10_001..]), [ping("p"), binary(message), text("next")]);
 }
 
+#[test]
+fn a_payload_may_be_received_from_memory_that_is_not_the_engines_to_write_to() {
+    let mut engine = defaults();
+    assert_eq!(engine.outstanding(), None);
+    assert_eq!(read(&mut engine, cut_frame(TEXT, 5, "h")), []);
+    assert_eq!(engine.outstanding(), Some(4));
+    engine.receive_payload(&masked(b"hell")[1..], Instant::now());
+    assert_eq!(events(&mut engine), []);
+    assert_eq!(engine.outstanding(), Some(1));
+    engine.receive_payload(&[b'o' ^ MASK[0]], Instant::now());
+    assert_eq!(engine.outstanding(), Some(0));
+    assert_eq!(events(&mut engine), []);
+    assert_eq!(engine.outstanding(), None);
+    assert_eq!(read(&mut engine, frame(FIN, "!")), [text("hello!")]);
+    assert_eq!(read(&mut engine, &head(FIN | TEXT, 3)[..4]), []);
+    assert_eq!(engine.outstanding(), None, "the header has not come whole");
+}
+
+#[test]
+fn what_is_received_so_is_checked_at_once() {
+    let mut engine = defaults();
+    read(&mut engine, cut_frame(FIN | TEXT, 9, "ab"));
+    engine.receive_payload(&[0xff ^ MASK[2]], Instant::now());
+    assert_eq!(events(&mut engine), [Event::Violation(ProtocolError::TextNotUtf8.into())]);
+    assert_eq!(engine.outstanding(), None);
+}
+
+#[test]
+#[should_panic = "2 bytes of a payload of which 1 are outstanding"]
+fn more_of_a_payload_than_is_outstanding_cannot_be_received() {
+    let mut engine = defaults();
+    read(&mut engine, cut_frame(FIN | TEXT, 2, "a"));
+    engine.receive_payload(b"bc", Instant::now());
+}
+
 // F9, L5: pings.
 
 #[test]

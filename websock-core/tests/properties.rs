@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::BufMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::Index;
+use proptest::sample::{Index, select};
 use websock_core::protocol::{Event, Protocol};
 use websock_core::{CloseFrame, Control, ControlPayload, Frame, Message, Options, Prepared};
 
@@ -122,9 +122,20 @@ fn engine() -> Protocol {
     Protocol::new(&Options::default(), Instant::now())
 }
 
-/// The events of these bytes in reads of these sizes, over and over; with `direct`, straight into the engine's memory
-/// wherever it offers some. The buffer is taken back after every second read.
-fn events(bytes: &[u8], reads: &[usize], direct: bool) -> Vec<Event> {
+/// How a payload comes into the engine wherever that offers more than one way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Buffer,
+    Direct,
+    Payload,
+}
+
+fn ways() -> impl Strategy<Value = Way> {
+    select(vec![Way::Buffer, Way::Direct, Way::Payload])
+}
+
+/// The events of these bytes in reads of these sizes, over and over. The buffer is taken back after every second read.
+fn events(bytes: &[u8], reads: &[usize], way: Way) -> Vec<Event> {
     let mut engine = engine();
     let mut all = Vec::new();
     let (mut at, mut buffer) = (0, Vec::new());
@@ -133,22 +144,24 @@ fn events(bytes: &[u8], reads: &[usize], direct: bool) -> Vec<Event> {
             break;
         }
         let next = &bytes[at..bytes.len().min(at + size)];
-        let directly = engine.direct_buffer().filter(|_| direct).map(|mut room| {
+        let outstanding = engine.outstanding().filter(|_| way == Way::Payload);
+        let directly = engine.direct_buffer().filter(|_| way == Way::Direct).map(|mut room| {
             let count = next.len().min(room.remaining_mut());
             room.put_slice(&next[..count]);
             count
         });
-        match directly {
-            Some(count) => {
-                engine.receive_direct(count, Instant::now());
-                at += count;
-            }
-            None => {
-                buffer.clear();
-                buffer.extend_from_slice(next);
-                engine.receive(&mut buffer, Instant::now());
-                at += next.len();
-            }
+        if let Some(count) = directly {
+            engine.receive_direct(count, Instant::now());
+            at += count;
+        } else if let Some(outstanding) = outstanding {
+            let count = next.len().min(outstanding);
+            engine.receive_payload(&next[..count], Instant::now());
+            at += count;
+        } else {
+            buffer.clear();
+            buffer.extend_from_slice(next);
+            engine.receive(&mut buffer, Instant::now());
+            at += next.len();
         }
         all.extend(std::iter::from_fn(|| engine.poll_event()));
         if number % 2 == 1 {
@@ -202,7 +215,7 @@ proptest! {
     fn any_messages_cut_anywhere_give_the_same_events(
         sendings in vec(sendings(), 1..8),
         reads in vec(prop_oneof![1..40_usize, 1..70_000_usize], 1..6),
-        direct: bool,
+        way in ways(),
         close in prop::option::of("[a-z]{0,20}"),
     ) {
         let (mut bytes, mut expected) = (Vec::new(), Vec::new());
@@ -214,8 +227,8 @@ proptest! {
             expected.push(Event::Close(Some(CloseFrame::new(4001.try_into().unwrap(), reason.as_str()))));
             encode(true, 1, [0; 4], b"late", &mut bytes);
         }
-        prop_assert_eq!(&events(&bytes, &[bytes.len()], false), &expected);
-        prop_assert_eq!(&events(&bytes, &reads, direct), &expected);
+        prop_assert_eq!(&events(&bytes, &[bytes.len()], Way::Buffer), &expected);
+        prop_assert_eq!(&events(&bytes, &reads, way), &expected);
     }
 
     #[test]
@@ -223,6 +236,7 @@ proptest! {
         sending in sendings(),
         garbage in vec(any::<u8>(), 0..200),
         reads in vec(1..50_usize, 1..6),
+        way in ways(),
         position: Index,
     ) {
         let mut bytes = Vec::new();
@@ -230,8 +244,8 @@ proptest! {
         bytes.truncate(2000);
         let at = position.index(bytes.len() + 1);
         bytes.splice(at..at, garbage);
-        let whole = events(&bytes, &[bytes.len().max(1)], false);
-        prop_assert_eq!(events(&bytes, &reads, true), whole);
+        let whole = events(&bytes, &[bytes.len().max(1)], Way::Buffer);
+        prop_assert_eq!(events(&bytes, &reads, way), whole);
     }
 
     #[test]
@@ -266,7 +280,7 @@ proptest! {
 
     #[test]
     fn the_engine_reads_what_tungstenite_writes(
-        items in vec(items(), 1..8), reads in vec(1..9000_usize, 1..6), direct: bool,
+        items in vec(items(), 1..8), reads in vec(1..9000_usize, 1..6), way in ways(),
     ) {
         use tungstenite::Message as Theirs;
         let mut client = client(Vec::new());
@@ -281,7 +295,7 @@ proptest! {
             }).unwrap();
         }
         client.flush().unwrap();
-        prop_assert_eq!(events(&client.get_ref().1, &reads, direct), expected);
+        prop_assert_eq!(events(&client.get_ref().1, &reads, way), expected);
     }
 }
 

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -36,6 +36,14 @@ pub trait Transport {
     /// # Errors
     /// When nothing can be read any more.
     fn poll_receive(&mut self, buffer: &mut impl BufMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+
+    /// Gives what is there, at most `limit` bytes, for a transport to which bytes come in memory that it can share:
+    /// then they are copied only once. `None` has [`poll_receive`](Self::poll_receive) asked, and is all that other
+    /// transports need.
+    #[inline]
+    fn take_received(&mut self, _limit: usize) -> Option<Bytes> {
+        None
+    }
 
     /// Writes, once, of what waits in `protocol`, which is something, and tells it what was written. Gives the number
     /// of bytes; pending when there is no room.
@@ -155,6 +163,13 @@ impl<T: Transport> Line<T> {
     ) -> Poll<io::Result<Option<Received>>> {
         let io = Self::open(&mut self.io)?;
         let received = |count| (count > 0).then(|| Received { count, at: now() });
+        if let Some(limit) = protocol.outstanding()
+            && let Some(payload) = io.take_received(limit)
+        {
+            let at = now();
+            protocol.receive_payload(&payload, at);
+            return Poll::Ready(Ok(Some(Received { count: payload.len(), at })));
+        }
         let direct = protocol.direct_buffer().map(|mut buffer| io.poll_receive(&mut buffer, cx));
         if let Some(read) = direct {
             let received = received(ready!(read)?);

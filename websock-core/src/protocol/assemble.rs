@@ -187,13 +187,26 @@ impl Assembler {
     /// Takes bytes of the open frame's payload, no more than are [`missing`](Self::missing).
     pub(super) fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Violation> {
         let Some(message) = &mut self.message else { return Ok(()) };
+        let (Some(frame), Some(inflating)) = (message.frame, &mut message.inflating) else {
+            return self.receive_plain(bytes);
+        };
+        unmask(bytes, frame.mask);
+        message.frame = Some(frame.without(bytes.len()));
+        let (opcode, payload) = (message.opcode, &mut message.payload);
+        inflating.inflate(bytes, |bytes| self.limits.add(opcode, payload, bytes))
+    }
+
+    /// How much of the open frame's payload is missing, if it may be given to [`receive_plain`](Self::receive_plain).
+    #[inline]
+    pub(super) fn missing_plain(&self) -> Option<usize> {
+        let message = self.message.as_ref().filter(|message| message.inflating.is_none())?;
+        message.frame.map(|frame| frame.remaining)
+    }
+
+    /// Takes bytes of the open frame's payload, which is not compressed: they are copied and unmasked in one go.
+    pub(super) fn receive_plain(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+        let Some(message) = &mut self.message else { return Ok(()) };
         let Some(frame) = message.frame else { return Ok(()) };
-        if let Some(inflating) = &mut message.inflating {
-            unmask(bytes, frame.mask);
-            message.frame = Some(frame.without(bytes.len()));
-            let (opcode, payload) = (message.opcode, &mut message.payload);
-            return inflating.inflate(bytes, |bytes| self.limits.add(opcode, payload, bytes));
-        }
         message.make_room(frame, bytes.len());
         message.payload.extend_unmasked(bytes, frame.mask);
         message.frame = Some(frame.without(bytes.len()));

@@ -97,6 +97,15 @@ impl Decoder {
         self.assembler.receive_limit()
     }
 
+    #[inline]
+    pub(super) fn outstanding(&self) -> Option<usize> {
+        if self.input.rest().is_empty() { self.assembler.missing_plain() } else { None }
+    }
+
+    pub(super) fn receive_payload(&mut self, bytes: &[u8]) {
+        self.violation = self.assembler.receive_plain(bytes).err();
+    }
+
     pub(super) fn direct_buffer(&mut self) -> Option<impl BufMut + '_> {
         if self.input.rest().is_empty() { self.assembler.direct() } else { None }
     }

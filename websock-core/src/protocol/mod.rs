@@ -3,8 +3,8 @@
 //! Bytes and the time go in; events, bytes and a deadline come out. [`Protocol`] is all that a driver needs, and the
 //! driver of this crate uses nothing else. By direction:
 //!
-//! - **In from the world**: [`receive`](Protocol::receive), [`receive_direct`](Protocol::receive_direct) and
-//!   [`handle_timeout`](Protocol::handle_timeout).
+//! - **In from the world**: [`receive`](Protocol::receive), [`receive_direct`](Protocol::receive_direct),
+//!   [`receive_payload`](Protocol::receive_payload) and [`handle_timeout`](Protocol::handle_timeout).
 //! - **In from the application**: [`send`](Protocol::send), [`close`](Protocol::close).
 //! - **Out**: [`poll_event`](Protocol::poll_event), [`poll_transmit`](Protocol::poll_transmit) (answered by
 //!   [`transmitted`](Protocol::transmitted)) or [`take_transmit`](Protocol::take_transmit), and [`poll_timeout`](Protocol::poll_timeout).
@@ -133,6 +133,29 @@ impl Protocol {
     /// never with what a header claims (SPEC F6).
     pub fn direct_buffer(&mut self) -> Option<impl BufMut + '_> {
         self.decoder.direct_buffer()
+    }
+
+    /// How many bytes of a payload are outstanding and may be given to [`receive_payload`](Self::receive_payload).
+    #[inline]
+    pub fn outstanding(&self) -> Option<usize> {
+        self.decoder.outstanding()
+    }
+
+    /// Bytes of the payload that is [outstanding](Self::outstanding), no more than are, arrived at `now` in memory that
+    /// is not the engine's to write to. They are copied once, where [`receive`](Self::receive) would have them copied
+    /// into a buffer first.
+    ///
+    /// # Panics
+    /// If `bytes` are more than are outstanding.
+    pub fn receive_payload(&mut self, bytes: &[u8], now: Instant) {
+        let outstanding = self.outstanding().unwrap_or_default();
+        assert!(
+            bytes.len() <= outstanding,
+            "{} bytes of a payload of which {outstanding} are outstanding",
+            bytes.len()
+        );
+        self.liveness.heard(now);
+        self.decoder.receive_payload(bytes);
     }
 
     /// The next `count` bytes arrived at `now`, in the room that [`direct_buffer`](Self::direct_buffer) gave.
