@@ -19,8 +19,8 @@ use crate::gathered::Gathered;
 /// server: actix drops what it has read and could not pass on when the peer ends its side.
 const INCOMING: usize = 128 * 1024;
 
-/// How much the driver gets at once: enough to see that a large message comes, whose rest it then reads straight into
-/// the message. The bytes are in memory already, so that small pieces cost little.
+/// How much the driver gets copied at once: enough to see that a large message comes, whose rest it then takes as it
+/// is. The bytes are in memory already, so that small pieces cost little.
 const PIECE: usize = 20 * 1024;
 
 /// So much is worth another turn of the runtime.
@@ -139,6 +139,14 @@ impl Incoming {
         news
     }
 
+    /// Takes the first chunk, or so much of it.
+    fn take(&mut self, limit: usize) -> Option<Bytes> {
+        let chunk = self.chunks.front_mut()?;
+        let taken = if chunk.len() <= limit { self.chunks.pop_front()? } else { chunk.split_to(limit) };
+        self.held -= taken.len();
+        Some(taken)
+    }
+
     /// Moves bytes out of the first chunk. A chunk that is used up is dropped at once: only then can actix read into
     /// its memory again.
     fn read(&mut self, buffer: &mut impl BufMut) -> Option<usize> {
@@ -186,6 +194,13 @@ impl websock_core::Transport for Transport {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn take_received(&mut self, limit: usize) -> Option<Bytes> {
+        if self.0.incoming.borrow().held == 0 {
+            self.0.fetch();
+        }
+        self.0.incoming.borrow_mut().take(limit)
     }
 
     fn poll_transmit(&mut self, protocol: &mut Protocol, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
