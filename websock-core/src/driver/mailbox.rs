@@ -249,6 +249,12 @@ impl<I> Receiver<I> {
         info
     }
 
+    /// Whether there is a message or a close was asked for.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        self.shared.has_messages.load(Ordering::Acquire) || self.is_close_requested()
+    }
+
     /// Whether somebody asked for a close.
     #[inline]
     pub(super) fn is_close_requested(&self) -> bool {

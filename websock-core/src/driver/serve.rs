@@ -102,10 +102,11 @@ where
         self.phase = Phase::Init;
         self.call(pin!(handler.init(socket))).await?;
         self.phase = Phase::AfterInit;
+        let mut events = true;
         loop {
-            let more_events = self.handle_events(handler).await?;
+            let more_events = events && self.handle_events(handler).await?;
             self.handle_infos(handler).await?;
-            self.wait(more_events).await?;
+            events = self.wait(more_events).await?;
             if self.turn.is_spent() {
                 self.turn = Turn::default();
                 reclaim(&mut self.protocol);
@@ -256,24 +257,37 @@ where
         Poll::Pending
     }
 
-    /// Waits until there is something to do. With `busy` there is already: then only writing goes on.
-    async fn wait(&mut self, busy: bool) -> Result<(), Box<End>> {
+    /// Waits until there is something to do, and tells whether the peer may have sent it. With `busy` there is
+    /// something already: then only writing goes on.
+    async fn wait(&mut self, busy: bool) -> Result<bool, Box<End>> {
+        let mut woken = false;
         let mut gave_a_turn = false;
-        poll_fn(|cx| self.poll_wait(busy, &mut gave_a_turn, cx)).await
+        poll_fn(|cx| {
+            let ready = self.poll_wait(busy, woken, &mut gave_a_turn, cx);
+            woken = true;
+            ready
+        })
+        .await
     }
 
     fn poll_wait(
         &mut self,
         busy: bool,
+        woken: bool,
         gave_a_turn: &mut bool,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Box<End>>> {
+    ) -> Poll<Result<bool, Box<End>>> {
         self.write(cx);
         if has_passed(self.write_deadline()) {
             return Poll::Ready(Err(End::Timeout(Timeout::Write).into()));
         }
         if busy || self.protocol.unsent() >= self.high_water {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(true));
+        }
+        // The mailbox first when it may be what woke the task: the transport is asked when this is handled, so that
+        // it is asked once and not twice. Not on a broken line, of which only the transport knows whether it ended.
+        if woken && self.mailbox.has_news() && self.line.broken().is_none() {
+            return Poll::Ready(Ok(false));
         }
         if let Some(heard) = self.heard.take() {
             self.check_peer(heard)?;
@@ -283,7 +297,7 @@ where
             Poll::Ready(Ok(Some(Received { count, at }))) => {
                 self.turn.read += count;
                 self.heard = Some(at);
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(true));
             }
             Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Disconnected.into())),
             Poll::Pending => {}
@@ -298,10 +312,10 @@ where
         }
         let deadline = earliest(self.protocol.poll_timeout(), self.write_deadline());
         if self.alarm.poll(deadline, cx).is_ready() {
-            return Poll::Ready(self.check_peer(now()));
+            return Poll::Ready(self.check_peer(now()).map(|()| false));
         }
         if self.mailbox.poll_news(cx).is_ready() {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(false));
         }
         self.turn = Turn::default();
         Poll::Pending
