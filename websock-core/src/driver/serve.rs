@@ -107,11 +107,6 @@ where
             let more_events = events && self.handle_events(handler).await?;
             self.handle_infos(handler).await?;
             events = self.wait(more_events).await?;
-            if self.turn.is_spent() {
-                self.turn = Turn::default();
-                reclaim(&mut self.protocol);
-                tokio::task::yield_now().await;
-            }
         }
     }
 
@@ -262,18 +257,13 @@ where
     async fn wait(&mut self, busy: bool) -> Result<bool, Box<End>> {
         let mut woken = false;
         let mut gave_a_turn = false;
-        poll_fn(|cx| {
-            let ready = self.poll_wait(busy, woken, &mut gave_a_turn, cx);
-            woken = true;
-            ready
-        })
-        .await
+        poll_fn(|cx| self.poll_wait(busy, &mut woken, &mut gave_a_turn, cx)).await
     }
 
     fn poll_wait(
         &mut self,
         busy: bool,
-        woken: bool,
+        woken: &mut bool,
         gave_a_turn: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Box<End>>> {
@@ -281,12 +271,19 @@ where
         if has_passed(self.write_deadline()) {
             return Poll::Ready(Err(End::Timeout(Timeout::Write).into()));
         }
+        if self.turn.is_spent() {
+            // After writing and before reading: what was read last is not left to go cold.
+            self.turn = Turn::default();
+            reclaim(&mut self.protocol);
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return Poll::Pending;
+        }
         if busy || self.protocol.unsent() >= self.high_water {
             return Poll::Ready(Ok(true));
         }
         // The mailbox first when it may be what woke the task: the transport is asked when this is handled, so that
-        // it is asked once and not twice. Not on a broken line, of which only the transport knows whether it ended.
-        if woken && self.mailbox.has_news() && self.line.broken().is_none() {
+        // it is asked once and not twice.
+        if *woken && self.mailbox.has_news() {
             return Poll::Ready(Ok(false));
         }
         if let Some(heard) = self.heard.take() {
@@ -318,6 +315,7 @@ where
             return Poll::Ready(Ok(false));
         }
         self.turn = Turn::default();
+        *woken = true;
         Poll::Pending
     }
 
