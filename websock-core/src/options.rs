@@ -155,7 +155,7 @@ impl Options {
     /// limit (SPEC F5).
     ///
     /// Default: 10 000 000 bytes, as in WebSock's adapters. A connection may hold up to twice this while such a
-    /// message arrives (SPEC F6); beside that, each thread keeps up to 8 MiB of the memory of large messages for the
+    /// message arrives (SPEC F6); beside that, each thread keeps up to 9 MiB of the memory of large messages for the
     /// next ones.
     #[must_use]
     pub fn max_message_size(mut self, size: NonZeroUsize) -> Self {

@@ -177,6 +177,8 @@ impl PartialEq<&str> for Text {
 #[derive(Debug, Default)]
 pub(crate) struct Utf8Buffer {
     bytes: Vec<u8>,
+    /// Where in `bytes` the payload begins.
+    lead: usize,
     /// Up to here the bytes are whole, valid code points.
     checked: usize,
     /// Where memory was lent for a size that was only claimed: until the payload is whole.
@@ -187,20 +189,21 @@ impl Utf8Buffer {
     /// A buffer for a payload of which this size is claimed: with memory that is there already, or none.
     pub(crate) fn for_claim(size: usize) -> Self {
         let (bytes, loan) = spare::lend(size).unzip();
-        Utf8Buffer { bytes: bytes.unwrap_or_default(), checked: 0, _loan: loan }
+        let bytes = bytes.unwrap_or_default();
+        Utf8Buffer { lead: bytes.len(), checked: bytes.len(), bytes, _loan: loan }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.lead
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() - self.lead
     }
 
     /// Makes room for exactly `capacity` bytes in all, never less than is held.
     pub(crate) fn grow_to(&mut self, capacity: usize) {
-        self.bytes.reserve_exact(capacity.saturating_sub(self.bytes.len()));
+        self.bytes.reserve_exact(capacity.saturating_sub(self.len()));
     }
 
     pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
@@ -215,6 +218,12 @@ impl Utf8Buffer {
     pub(crate) fn spare(&mut self, limit: usize) -> impl BufMut + '_ {
         let spare = self.bytes.capacity() - self.bytes.len();
         (&mut self.bytes).limit(limit.min(spare))
+    }
+
+    /// Takes away the last `count` bytes, which must not have been checked yet.
+    pub(crate) fn split_off(&mut self, count: usize) -> Vec<u8> {
+        let end = (self.bytes.len() - count).max(self.checked);
+        self.bytes.split_off(end)
     }
 
     /// The last `count` bytes, which must not have been checked yet.
@@ -237,16 +246,12 @@ impl Utf8Buffer {
     /// The whole as a text.
     pub(crate) fn into_text(mut self) -> Result<Text, InvalidUtf8> {
         self.check()?;
-        if self.checked < self.bytes.len() {
-            Err(InvalidUtf8)
-        } else {
-            Ok(Text::checked(spare::into_bytes(self.bytes)))
-        }
+        if self.checked < self.bytes.len() { Err(InvalidUtf8) } else { Ok(Text::checked(self.into_bytes())) }
     }
 
     /// The whole as bytes of which nothing is claimed.
     pub(crate) fn into_bytes(self) -> Bytes {
-        spare::into_bytes(self.bytes)
+        spare::message(self.bytes, self.lead)
     }
 }
 

@@ -654,16 +654,18 @@ fn pattern(at: usize) -> u8 {
 }
 
 /// Reads the payload of a frame that claims `claimed` bytes directly wherever the engine offers it, and gives the message.
-/// There must never be more room than the bytes that came, once again, one read buffer, and what may be lent.
+/// There must never be more room than the bytes that came, once again, one read buffer, and what may be lent; behind the
+/// frame's end only for the next header.
 fn read_directly(engine: &mut Protocol, claimed: usize, usually: usize, lent: usize) -> Vec<Event> {
     let mut told = read(engine, head(FIN | BINARY, claimed as u64));
     let mut came = 0;
     while came < claimed {
         let mut directly = 0;
         if let Some(mut room) = engine.direct_buffer() {
-            directly = room.remaining_mut();
-            assert!(directly <= lent.max(came + 64 * 1024), "room for {directly} more bytes after {came}");
-            assert!(directly <= claimed - came, "room behind the frame's end");
+            let size = room.remaining_mut();
+            assert!(size <= lent.max(came + 64 * 1024), "room for {size} more bytes after {came}");
+            assert!(size <= claimed - came + 14, "room behind the frame's end");
+            directly = size.min(claimed - came);
             (came..came + directly).for_each(|at| room.put_u8(pattern(at) ^ MASK[at % 4]));
         }
         if directly > 0 {
@@ -699,7 +701,7 @@ fn the_memory_that_a_message_left_serves_the_next() {
     let first = read_directly(&mut defaults(), SIZE, 65_536, 0);
     assert_eq!(first, [binary(&expected)]);
     drop(first);
-    assert_eq!(read_directly(&mut defaults(), SIZE, 16_384, SIZE), [binary(&expected)]);
+    assert_eq!(read_directly(&mut defaults(), SIZE, 16_384, SIZE + 14), [binary(&expected)]);
 }
 
 #[test]
@@ -719,17 +721,79 @@ fn there_is_no_room_to_read_to_directly_but_for_the_rest_of_a_large_payload() {
 fn after_a_large_message_one_read_is_to_leave_most_of_the_next_to_be_read_directly() {
     let mut engine = defaults();
     assert_eq!(engine.receive_limit(), usize::MAX);
-    for (size, expected) in [(131_071, usize::MAX), (131_072, 16_398)] {
+    for (size, expected) in [(131_071, usize::MAX), (131_072, 1024)] {
         let large = frame(FIN | BINARY, vec![1; size]);
         let (start, rest) = large.split_at(large.len() - 1);
         assert_eq!(read(&mut engine, start), []);
         assert_eq!(engine.receive_limit(), usize::MAX);
         assert_eq!(read(&mut engine, rest), [binary(vec![1; size])]);
         assert_eq!(engine.receive_limit(), expected);
-        assert_eq!(engine.receive_limit(), usize::MAX, "it holds once");
+        assert_eq!(engine.receive_limit(), expected, "it holds until something comes");
     }
-    assert_eq!(read(&mut engine, cut_frame(FIN | BINARY, 200_000, vec![0; 16_398 - 14])), []);
+    assert_eq!(read(&mut engine, cut_frame(FIN | BINARY, 131_072, [0; 1024 - 14])), []);
+    assert_eq!(engine.receive_limit(), usize::MAX);
     assert!(engine.direct_buffer().is_some());
+}
+
+/// An engine on a thread that has memory to lend to a message of this size.
+fn with_memory_for(size: usize) -> Protocol {
+    let mut engine = defaults();
+    assert_eq!(read(&mut engine, frame(FIN | BINARY, vec![1; size])).len(), 1);
+    engine
+}
+
+/// The events of these bytes, which are read directly.
+fn receive_directly(engine: &mut Protocol, bytes: &[u8]) -> Vec<Event> {
+    let mut room = engine.direct_buffer().unwrap();
+    assert!(room.remaining_mut() >= bytes.len());
+    room.put_slice(bytes);
+    drop(room);
+    engine.receive_direct(bytes.len(), Instant::now());
+    events(engine)
+}
+
+#[test]
+fn a_large_payload_is_read_directly_from_its_first_byte_where_there_is_memory_for_it() {
+    let payload: Vec<u8> = (0..300_000).map(pattern).collect();
+    let large = frame(FIN | BINARY, &payload);
+    let mut engine = with_memory_for(payload.len());
+    assert_eq!(read(&mut engine, &large[..14]), []);
+    assert_eq!(engine.direct_buffer().unwrap().remaining_mut(), payload.len() + 14);
+    assert_eq!(receive_directly(&mut engine, &large[14..]), [binary(payload)]);
+}
+
+#[test]
+fn the_header_of_the_next_frame_may_come_with_the_end_of_a_large_payload() {
+    let payload: Vec<u8> = (0..300_000).map(pattern).collect();
+    let large = frame(FIN | BINARY, &payload);
+    for next in [
+        large.clone(),
+        frame(FIN | BINARY, &payload[..1000]),
+        [frame(FIN | PING, "p"), frame(FIN | TEXT, "next")].concat(),
+        [frame(FIN | CLOSE, ""), frame(FIN | TEXT, "late")].concat(),
+        frame(FIN | CONTINUATION, "nothing is continued"),
+    ] {
+        let mut engine = defaults();
+        let separately = [read(&mut engine, &large), read(&mut engine, &next)].concat();
+        for surplus in 0..=14.min(next.len()) {
+            let mut engine = with_memory_for(payload.len());
+            assert_eq!(read(&mut engine, &large[..14]), []);
+            let (with_it, behind) = next.split_at(surplus);
+            let mut told = receive_directly(&mut engine, &[&large[14..], with_it].concat());
+            told.extend(read(&mut engine, behind));
+            assert_eq!(told, separately, "{surplus} bytes of the next frame");
+        }
+    }
+}
+
+#[test]
+fn the_peers_close_is_found_behind_a_large_payload_that_breaks_a_rule() {
+    let large = frame(FIN | TEXT, vec![0xff; 300_000]);
+    let mut engine = with_memory_for(300_000);
+    assert_eq!(read(&mut engine, &large[..14]), []);
+    let told = receive_directly(&mut engine, &[&large[14..], &frame(FIN | CLOSE, "")].concat());
+    assert_eq!(told, [Event::Violation(ProtocolError::TextNotUtf8.into())]);
+    assert!(engine.has_received_close());
 }
 
 #[test]

@@ -58,6 +58,9 @@ const WORTH_READING_DIRECTLY: usize = 16 * 1024;
 /// A payload that hardly comes with a single read.
 const LARGE: usize = 128 * 1024;
 
+/// How much is read, at most, where such a payload is expected: its header, and little that has to be copied.
+const BEGINNING: usize = 1024;
+
 /// The room that may be made for bytes that have not come yet: one read buffer (SPEC F6).
 const READ_AHEAD: usize = 64 * 1024;
 
@@ -75,8 +78,14 @@ impl Assembler {
     /// How much should be read at most while no payload can be read [directly](Self::direct): no more of a large one
     /// than lets the rest be read so.
     #[inline]
-    pub(super) fn receive_limit(&mut self) -> usize {
-        if std::mem::take(&mut self.expects_large) { MAX_HEADER + WORTH_READING_DIRECTLY } else { usize::MAX }
+    pub(super) fn receive_limit(&self) -> usize {
+        if self.expects_large { BEGINNING } else { usize::MAX }
+    }
+
+    /// Something was received, not directly: what was expected has come, or has not.
+    #[inline]
+    pub(super) fn expect_any(&mut self) {
+        self.expects_large = false;
     }
 
     /// Whether a message has begun and not ended.
@@ -173,7 +182,7 @@ impl Assembler {
         let message = self.message.get_or_insert_with(|| Partial {
             opcode: header.opcode,
             fragments: 0,
-            payload: Utf8Buffer::for_claim(if header.fin && inflater.is_none() { length } else { 0 }),
+            payload: Utf8Buffer::default(),
             frame: None,
             inflating: inflater.map(|inflater| Box::new(inflater.begin())),
         });
@@ -214,19 +223,30 @@ impl Assembler {
     }
 
     /// Room for a large payload that is known to be outstanding, to be read into without a copy. It grows with what
-    /// has arrived, never with what the header claims (SPEC F6).
+    /// has arrived, never with what the header claims (SPEC F6). The header of the next frame fits in behind the
+    /// payload: so a large message that follows needs no read for its header.
     pub(super) fn direct(&mut self) -> Option<impl BufMut + '_> {
         let message = self.message.as_mut()?;
         let frame = message.frame?;
-        let held = message.payload.len();
-        let worthwhile = frame.remaining >= WORTH_READING_DIRECTLY && held >= WORTH_READING_DIRECTLY;
-        if !worthwhile || message.inflating.is_some() {
+        if frame.remaining < WORTH_READING_DIRECTLY || message.inflating.is_some() {
             return None;
         }
-        if message.payload.capacity() - held < WORTH_READING_DIRECTLY.min(frame.remaining) {
-            message.payload.grow_to(held + frame.remaining.min(held + READ_AHEAD));
+        message.borrow_room(frame);
+        let held = message.payload.len();
+        if message.payload.capacity() - held < WORTH_READING_DIRECTLY {
+            if held < WORTH_READING_DIRECTLY {
+                return None;
+            }
+            let whole = held + frame.remaining;
+            let ahead = 2 * held + READ_AHEAD;
+            message.payload.grow_to(if whole <= ahead { spare::lendable(whole) } else { ahead });
         }
-        Some(message.payload.spare(frame.remaining))
+        Some(message.payload.spare(frame.remaining + MAX_HEADER))
+    }
+
+    /// Takes away the last `count` bytes, which were read [directly](Self::direct) and are behind the payload.
+    pub(super) fn take_surplus(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.message.as_mut().map(|message| message.payload.split_off(count))
     }
 
     /// The last `count` bytes of the payload are new: they are unmasked and, in a text, checked (SPEC F4).
@@ -312,14 +332,23 @@ impl Partial {
         self.inflating.as_ref().map_or(self.payload.len(), |inflating| inflating.wire)
     }
 
+    /// Borrows memory for the whole message, if nothing of it is here yet, it ends with this frame and there is some.
+    fn borrow_room(&mut self, frame: OpenFrame) {
+        if frame.fin && self.payload.capacity() == 0 {
+            self.payload = Utf8Buffer::for_claim(frame.remaining);
+        }
+    }
+
     /// Makes room for `incoming` bytes of the open frame: at most twice of what has arrived by then, and no more
     /// than the message can still need (SPEC F6).
     fn make_room(&mut self, frame: OpenFrame, incoming: usize) {
+        self.borrow_room(frame);
         let needed = self.payload.len() + incoming;
         if needed > self.payload.capacity() {
             let doubled = 2 * needed;
             let claimed = self.payload.len() + frame.remaining;
-            self.payload.grow_to(if frame.fin { doubled.min(claimed) } else { doubled });
+            let ends = frame.fin && claimed <= doubled;
+            self.payload.grow_to(if ends { spare::lendable(claimed) } else { doubled });
         }
     }
 }

@@ -80,6 +80,7 @@ impl Decoder {
     }
 
     pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) {
+        self.assembler.expect_any();
         let mut taken = 0;
         if self.assembler.has_open_frame() && self.input.rest().is_empty() {
             taken = self.assembler.missing().min(buffer.len());
@@ -93,7 +94,7 @@ impl Decoder {
     }
 
     #[inline]
-    pub(super) fn receive_limit(&mut self) -> usize {
+    pub(super) fn receive_limit(&self) -> usize {
         self.assembler.receive_limit()
     }
 
@@ -111,7 +112,13 @@ impl Decoder {
     }
 
     pub(super) fn receive_direct(&mut self, count: usize) {
-        self.violation = self.assembler.received(count).err();
+        let payload = count.min(self.assembler.missing());
+        if payload < count
+            && let Some(surplus) = self.assembler.take_surplus(count - payload)
+        {
+            self.input.keep(surplus);
+        }
+        self.violation = self.assembler.received(payload).err();
     }
 
     /// The next event if it is the common one: a short, unfragmented, valid message.
@@ -138,7 +145,9 @@ impl Decoder {
         loop {
             if self.assembler.has_open_frame() {
                 let taken = self.assembler.missing().min(self.input.rest().len());
-                self.assembler.receive(self.input.take_masked(taken))?;
+                if taken > 0 {
+                    self.assembler.receive(self.input.take_masked(taken))?;
+                }
                 if self.assembler.missing() > 0 {
                     return Ok(None);
                 }

@@ -55,7 +55,7 @@ pub(crate) struct Header {
 const COMPRESSED: u8 = 0x40;
 
 /// The longest header: two bytes, a 64-bit length and, from a client, the masking key.
-pub(super) const MAX_HEADER: usize = 14;
+pub(crate) const MAX_HEADER: usize = 14;
 
 /// Reads the header at the start of `bytes` and tells how long it is; `None` if it is not complete yet.
 ///

@@ -40,6 +40,17 @@ impl Input {
         }
     }
 
+    /// Takes bytes that came behind a payload, when everything before them is decoded.
+    pub(super) fn keep(&mut self, bytes: Vec<u8>) {
+        if self.lent {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(&bytes);
+        } else {
+            self.bytes = bytes;
+        }
+        self.at = 0;
+    }
+
     /// Gives the driver its buffer back, or another where much of this one is still to be decoded.
     pub(super) fn reclaim(&mut self, buffer: &mut Vec<u8>) {
         if self.lent {

@@ -57,7 +57,7 @@ use liveness::{Due, Liveness};
 pub use error::{ProtocolError, TooBig, Violation};
 pub use event::Event;
 pub use header::Opcode;
-pub(crate) use header::{encode_header, header_size};
+pub(crate) use header::{MAX_HEADER, encode_header, header_size};
 pub(crate) use mask::extend_unmasked;
 pub use traffic::{Count, Traffic};
 
@@ -120,9 +120,9 @@ impl Protocol {
 
     /// How many bytes should be read next, at most, to be given to [`receive`](Self::receive): few, where a large
     /// payload is likely to begin, so that the most of it can be read to [where it belongs](Self::direct_buffer). It
-    /// is a hint for one read; more do no harm.
+    /// is a hint; more do no harm.
     #[inline]
-    pub fn receive_limit(&mut self) -> usize {
+    pub fn receive_limit(&self) -> usize {
         self.decoder.receive_limit()
     }
 
@@ -130,7 +130,8 @@ impl Protocol {
     /// nothing has to be copied. What was read there is announced by [`receive_direct`](Self::receive_direct).
     ///
     /// `None` means to read elsewhere and to call [`receive`](Self::receive). The room grows with what has arrived,
-    /// never with what a header claims (SPEC F6).
+    /// never with what a header claims, unless there is memory to be lent (SPEC F6). It may take the header of the next
+    /// frame, too, so that a large payload which follows at once is read to its place from its first byte on.
     pub fn direct_buffer(&mut self) -> Option<impl BufMut + '_> {
         self.decoder.direct_buffer()
     }
