@@ -1,5 +1,6 @@
 //! The closing handshake: X2-X4, X7, X8.
 
+use tokio::task::yield_now;
 use tokio_tungstenite::tungstenite::Message as Sent;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use websock_core::{CloseCode, CloseReason, Error, Message, Outcome, ProtocolError};
@@ -192,15 +193,16 @@ async fn a_stop_wins_over_a_close_that_nobody_has_read(stage: &Stage) {
 async fn one_close_is_sent_when_both_sides_close(stage: &Stage) {
     let mut server = stage.start(Site::echo()).await;
     let mut closed = Vec::new();
-    for _ in 0..50 {
+    for round in 0..50 {
         let mut peer = Peer::upgraded(server.addr).await;
         let socket = server.init().await;
-        let bytes = close(4000, "peer");
-        let (sent, ()) = tokio::join!(
-            socket.mailbox().send(Outcome::stop().close(CloseCode::new(4001).unwrap(), "")),
-            peer.send(bytes)
-        );
-        drop(sent);
+        peer.send(close(4000, "peer")).await;
+        // Later and later, so that now the one side is first and now the other.
+        for _ in 0..4 * round {
+            yield_now().await;
+        }
+        let stop = Outcome::stop().close(CloseCode::new(4001).unwrap(), "");
+        let _ = socket.mailbox().send(stop).await;
         let (code, _) = peer.close_frame().await;
         match server.terminated().await {
             CloseReason::Normal => assert_eq!(code, Some(4001)),
