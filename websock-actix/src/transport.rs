@@ -23,6 +23,9 @@ const INCOMING: usize = 128 * 1024;
 /// is. The bytes are in memory already, so that small pieces cost little.
 const PIECE: usize = 20 * 1024;
 
+/// How much it is after a large payload, which may be followed by one like it.
+const BEGINNING: usize = 1024;
+
 /// So much is worth another turn of the runtime.
 const MUCH: usize = 32 * 1024;
 
@@ -42,6 +45,8 @@ struct Incoming {
     payload: Payload,
     chunks: VecDeque<Bytes>,
     held: usize,
+    /// Much of a payload was taken as it is, and nothing was read since.
+    follows_much: bool,
     ended: bool,
     error: Option<io::Error>,
 }
@@ -66,7 +71,14 @@ struct Outgoing {
 
 impl Link {
     pub(crate) fn new(payload: Payload) -> Rc<Self> {
-        let incoming = Incoming { payload, chunks: VecDeque::new(), held: 0, ended: false, error: None };
+        let incoming = Incoming {
+            payload,
+            chunks: VecDeque::new(),
+            held: 0,
+            follows_much: false,
+            ended: false,
+            error: None,
+        };
         let (incoming, outgoing) = (RefCell::new(incoming), RefCell::default());
         Rc::new(Link { incoming, outgoing, task: OnceCell::new() })
     }
@@ -110,6 +122,13 @@ impl Link {
         self.outgoing.borrow_mut().server = None;
     }
 
+    /// Wakes the server, and tells whether it waits for bytes and so will ask for them.
+    pub(crate) fn wake_server(&self) -> bool {
+        let mut outgoing = self.outgoing.borrow_mut();
+        let waiting = outgoing.server.take().filter(|_| !outgoing.refused);
+        waiting.map(Waker::wake).is_some()
+    }
+
     /// The server takes and gives nothing more.
     pub(crate) fn refuse(&self) {
         self.outgoing.borrow_mut().refused = true;
@@ -144,6 +163,7 @@ impl Incoming {
         let chunk = self.chunks.front_mut()?;
         let taken = if chunk.len() <= limit { self.chunks.pop_front()? } else { chunk.split_to(limit) };
         self.held -= taken.len();
+        self.follows_much |= taken.len() >= MUCH;
         Some(taken)
     }
 
@@ -151,7 +171,8 @@ impl Incoming {
     /// its memory again.
     fn read(&mut self, buffer: &mut impl BufMut) -> Option<usize> {
         let chunk = self.chunks.front_mut()?;
-        let count = chunk.len().min(buffer.remaining_mut()).min(PIECE);
+        let limit = if std::mem::take(&mut self.follows_much) { BEGINNING } else { PIECE };
+        let count = chunk.len().min(buffer.remaining_mut()).min(limit);
         buffer.put_slice(&chunk[..count]);
         self.held -= count;
         if count == chunk.len() {
