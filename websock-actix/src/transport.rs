@@ -122,13 +122,6 @@ impl Link {
         self.outgoing.borrow_mut().server = None;
     }
 
-    /// Wakes the server, and tells whether it waits for bytes and so will ask for them.
-    pub(crate) fn wake_server(&self) -> bool {
-        let mut outgoing = self.outgoing.borrow_mut();
-        let waiting = outgoing.server.take().filter(|_| !outgoing.refused);
-        waiting.map(Waker::wake).is_some()
-    }
-
     /// The server takes and gives nothing more.
     pub(crate) fn refuse(&self) {
         self.outgoing.borrow_mut().refused = true;
