@@ -29,6 +29,12 @@ const BEGINNING: usize = 1024;
 /// So much is worth another turn of the runtime.
 const MUCH: usize = 32 * 1024;
 
+/// The most that actix copies together without writing it: it asks for more.
+const TOGETHER: usize = 32 * 1024 - 1;
+
+/// So many chunks are worth not being copied: headers and payloads.
+const FEW: usize = 8;
+
 /// How much the driver may write before the server takes it.
 const OUTGOING: usize = 132 * 1024;
 
@@ -90,10 +96,7 @@ impl Link {
 
     /// The bytes that the server is to write next.
     pub(crate) fn take(&self) -> Option<Bytes> {
-        let mut outgoing = self.outgoing.borrow_mut();
-        let chunk = outgoing.chunks.pop_front().or_else(|| outgoing.gathered.take())?;
-        outgoing.held -= chunk.len();
-        Some(chunk)
+        self.outgoing.borrow_mut().take()
     }
 
     /// Whether handling what came may take a while.
@@ -178,16 +181,28 @@ impl Incoming {
 }
 
 impl Outgoing {
-    /// actix writes to the socket after each chunk of some size, and a copy costs less than a write. So what does not
-    /// come alone is copied together. A header and one payload have to be two chunks.
+    /// A write costs more than a copy, so what is more than actix writes at once is copied together. Of the chunk that
+    /// would make it write, only so much remains that actix asks for the rest as well.
     fn push(&mut self, chunk: Bytes) {
-        if self.gathered.is_empty() && self.chunks.len() < 2 {
-            self.chunks.push_back(chunk);
-            return;
+        let before = self.held;
+        self.held += chunk.len();
+        if self.gathered.is_empty() {
+            if before < TOGETHER && self.chunks.len() < FEW {
+                self.chunks.push_back(chunk);
+                return;
+            }
+            if let Some(last) = self.chunks.back_mut().filter(|_| before > TOGETHER) {
+                let start = before - last.len();
+                self.gathered.push(&last.split_off(TOGETHER - start));
+            }
         }
-        for chunk in self.chunks.drain(..).chain([chunk]) {
-            self.gathered.push(&chunk);
-        }
+        self.gathered.push(&chunk);
+    }
+
+    fn take(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.pop_front().or_else(|| self.gathered.take())?;
+        self.held -= chunk.len();
+        Some(chunk)
     }
 }
 
@@ -224,7 +239,6 @@ impl websock_core::Transport for Transport {
         }
         let before = outgoing.held;
         while let Some(chunk) = protocol.take_transmit(OUTGOING - outgoing.held) {
-            outgoing.held += chunk.len();
             outgoing.push(chunk);
         }
         if outgoing.held == before {
@@ -254,5 +268,53 @@ impl Drop for Transport {
         if let Some(server) = outgoing.server.take() {
             server.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What actix does with the chunks: how much it writes at once.
+    fn writes(outgoing: &mut Outgoing) -> Vec<Vec<u8>> {
+        let mut writes = vec![Vec::new()];
+        while let Some(chunk) = outgoing.take() {
+            assert!(!chunk.is_empty(), "which actix takes for the end");
+            if writes.last().unwrap().len() > TOGETHER {
+                writes.push(Vec::new());
+            }
+            writes.last_mut().unwrap().extend_from_slice(&chunk);
+        }
+        assert_eq!(outgoing.held, 0);
+        writes
+    }
+
+    #[test]
+    fn whatever_the_sizes_are_it_is_one_write_and_in_order() {
+        let around =
+            [1, 10, TOGETHER - 11, TOGETHER - 10, TOGETHER - 1, TOGETHER, TOGETHER + 1, 2 * TOGETHER];
+        let lists = around.iter().flat_map(|a| around.iter().map(move |b| [*a, *b]));
+        let lists = lists
+            .flat_map(|[a, b]| [vec![a, b], vec![a, 10, b, a], vec![a; 2 * FEW], [[a, b]; FEW].concat()]);
+        for sizes in lists {
+            let mut outgoing = Outgoing::default();
+            let mut all = Vec::new();
+            for (i, &size) in sizes.iter().enumerate() {
+                let chunk = vec![i as u8; size];
+                all.extend_from_slice(&chunk);
+                outgoing.push(chunk.into());
+            }
+            assert!(writes(&mut outgoing) == [all], "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_alone_is_not_copied() {
+        let payload = Bytes::from(vec![0; 4 * TOGETHER]);
+        let mut outgoing = Outgoing::default();
+        outgoing.push(Bytes::from_static(b"header"));
+        outgoing.push(payload.clone());
+        outgoing.take();
+        assert_eq!(outgoing.take().unwrap().as_ptr(), payload.as_ptr());
     }
 }
