@@ -70,7 +70,7 @@ where
             }
         };
         let linger = async {
-            let mut farewell = Farewell { line, protocol, alarm, options, can_shut: true, peer_ended: false };
+            let mut farewell = Farewell { line, protocol, alarm, options, can_shut: None, peer_ended: false };
             if let Some(Err(Panicked(panic))) =
                 unless_cut(mailbox, catch_unwind(pin!(farewell.linger()))).await
             {
@@ -89,8 +89,8 @@ struct Farewell<'a, T> {
     protocol: &'a mut Protocol,
     alarm: &'a mut Alarm,
     options: &'a Options,
-    /// Whether the transport can end our side alone, as far as is known.
-    can_shut: bool,
+    /// Whether the transport could end our side alone, once it was asked to.
+    can_shut: Option<bool>,
     /// Whether the peer has ended its side.
     peer_ended: bool,
 }
@@ -107,7 +107,9 @@ impl<T: Transport> Farewell<'_, T> {
             if self.line.broken().is_some() || self.alarm.poll(deadline, cx).is_ready() {
                 return Poll::Ready(());
             }
-            self.can_shut = ready!(self.line.poll_shutdown(cx)).is_ok();
+            if self.can_shut.is_none() {
+                self.can_shut = Some(ready!(self.line.poll_shutdown(cx)).is_ok());
+            }
             self.poll_peer_ended(cx)
         })
         .await;
@@ -127,7 +129,7 @@ impl<T: Transport> Farewell<'_, T> {
     /// Discards what the peer sends. Ready when it has ended its side.
     fn poll_peer_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut discarded = 0;
-        while !self.peer_ended && (self.can_shut || !self.protocol.has_received_close()) {
+        while !self.peer_ended && (self.can_shut != Some(false) || !self.protocol.has_received_close()) {
             if discarded >= DISCARDED_PER_TURN {
                 // A task that just wakes itself comes before all those that yield.
                 let _ = pin!(tokio::task::yield_now()).poll(cx);

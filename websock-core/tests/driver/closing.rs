@@ -282,6 +282,7 @@ async fn every_close_can_be_read_while_the_peer_still_sends_megabytes() {
         let log = stage.log();
         let shut = log.iter().position(|done| done == "shutdown").unwrap();
         assert!(!log[shut..].iter().any(|done| done.starts_with("write")), "{cause}: {log:?}");
+        assert!(!log[shut + 1..].contains(&log[shut]), "{cause}: it is shut once: {log:?}");
         assert_eq!(log[log.len() - 2..], ["read end", "dropped"], "{cause}");
     }
 }

@@ -330,9 +330,7 @@ impl AsyncWrite for Actor {
         if !scene.has_halves {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         }
-        if scene.log.iter().all(|(done, _)| done != "shutdown") {
-            scene.did("shutdown");
-        }
+        scene.did("shutdown");
         Poll::Ready(Ok(()))
     }
 }
