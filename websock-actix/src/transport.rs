@@ -299,8 +299,8 @@ mod tests {
         for sizes in lists {
             let mut outgoing = Outgoing::default();
             let mut all = Vec::new();
-            for (i, &size) in sizes.iter().enumerate() {
-                let chunk = vec![i as u8; size];
+            for (value, &size) in (0_u8..).zip(&sizes) {
+                let chunk = vec![value; size];
                 all.extend_from_slice(&chunk);
                 outgoing.push(chunk.into());
             }
