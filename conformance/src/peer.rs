@@ -3,12 +3,13 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The key of RFC 6455 §1.3, and what it is answered with.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -55,7 +56,10 @@ pub struct Peer {
 impl Peer {
     /// A connection on which nothing was sent yet.
     pub async fn connect(addr: SocketAddr) -> Self {
-        let stream = soon("a connection", TcpStream::connect(addr)).await.unwrap();
+        Peer::new(soon("a connection", TcpStream::connect(addr)).await.unwrap())
+    }
+
+    fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         let (reader, writer) = stream.into_split();
         Peer { reader: Reader { stream: reader, buffer: Vec::new() }, writer }
@@ -63,10 +67,20 @@ impl Peer {
 
     /// A connection that has become a WebSocket.
     pub async fn upgraded(addr: SocketAddr) -> Self {
-        let mut peer = Peer::connect(addr).await;
-        peer.send(&Request::good(addr).bytes()).await;
-        assert_eq!(peer.response().await.status, 101);
-        peer
+        Peer::connect(addr).await.upgrade(addr).await
+    }
+
+    /// A connection that has become a WebSocket, for which the system holds little of what is not read. Otherwise it
+    /// holds as many megabytes as it pleases, and it takes long to fill them.
+    pub async fn upgraded_with_little_room(addr: SocketAddr) -> Self {
+        let socket = connect_with_little_room(addr);
+        Peer::new(soon("a connection", socket).await.unwrap()).upgrade(addr).await
+    }
+
+    async fn upgrade(mut self, addr: SocketAddr) -> Self {
+        self.send(&Request::good(addr).bytes()).await;
+        assert_eq!(self.response().await.status, 101);
+        self
     }
 
     /// Writes bytes; that must succeed.
@@ -120,6 +134,16 @@ impl Peer {
     pub async fn end(&mut self) {
         self.reader.end().await;
     }
+}
+
+/// A TCP connection for which the system holds little of what is not read.
+///
+/// # Errors
+/// When the server cannot be reached.
+pub async fn connect_with_little_room(addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_recv_buffer_size(64 * 1024)?;
+    socket.connect(addr).await
 }
 
 /// Sends one request on a connection of its own and gives the response.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use websock_conformance::peer::connect_with_little_room;
 use websock_conformance::{Running, async_trait, listener};
 
 use crate::wire::{Seen, ToClient, ToServer, Wire};
@@ -26,7 +27,7 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(async move {
-                    if let Ok(server) = TcpStream::connect(behind).await {
+                    if let Ok(server) = connect_with_little_room(behind).await {
                         relay(client, server, wire).await;
                     }
                 });

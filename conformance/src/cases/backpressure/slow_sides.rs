@@ -98,7 +98,7 @@ fn expect_no_close(mut bytes: &[u8]) {
 async fn a_peer_that_does_not_read_stops_the_callbacks_and_is_given_up(stage: &Stage) {
     let site = Site::new(async |_| Ok(Outcome::push(vec![0x2a; 1 << 20])));
     let mut server = stage.start(site.with_options(impatient())).await;
-    let mut peer = Peer::upgraded(server.addr).await;
+    let mut peer = Peer::upgraded_with_little_room(server.addr).await;
     server.init().await;
     let start = Instant::now();
     peer.send(frame(TEXT, "more").repeat(1000)).await;
@@ -122,7 +122,7 @@ async fn a_peer_that_does_not_read_stops_the_callbacks_and_is_given_up(stage: &S
 /// F9.
 async fn a_peer_that_does_not_read_its_pongs_is_given_up(stage: &Stage) {
     let mut server = stage.start(Site::echo().with_options(impatient())).await;
-    let mut peer = Peer::upgraded(server.addr).await;
+    let mut peer = Peer::upgraded_with_little_room(server.addr).await;
     server.init().await;
     let pings = frame(PING, [1; 125]).repeat(1000);
     // It ends with a failed write, once the server has dropped the socket.
