@@ -31,6 +31,10 @@ static LENT: AtomicUsize = AtomicUsize::new(0);
 /// agree in the last twelve bits of their addresses: up to a quarter of what an echo of 256 KiB costs.
 const LEAD: usize = 1024;
 
+/// From this size on a payload that comes in parts has room behind it. If it were whole pages and filled its block, the
+/// next block would begin 16 bytes after it, as far as those bits go, and a transport may have to copy it there.
+const WORTH_PARTING: usize = 32 * 1024;
+
 /// The largest buffer for what waits to be written that a thread keeps.
 const KEPT_OUTGOING: usize = 256 * 1024;
 
@@ -112,10 +116,10 @@ pub(crate) fn lend(size: usize) -> Option<(Vec<u8>, Loan)> {
     })
 }
 
-/// The capacity of memory that can be lent to another payload of this size when this one's message is gone: with room
-/// in front of it and, for the header that follows it, behind.
+/// The capacity of memory that can be lent to another payload of this size when this one's message is gone, if that is
+/// large: with room in front of it and, for the header that follows it, behind.
 pub(crate) fn lendable(size: usize) -> usize {
-    if size < WORTH_KEEPING { size } else { LEAD + size + MAX_HEADER }
+    if size < WORTH_PARTING { size } else { LEAD + size + MAX_HEADER }
 }
 
 /// Where among these the last is that fits a payload of this size well, if that is large.
@@ -194,6 +198,14 @@ mod tests {
         assert!((1024..3072).contains(&second.as_ptr().addr().abs_diff(address.addr())));
         drop(second);
         assert_eq!(lend(200_000).unwrap().0.as_ptr(), address);
+    }
+
+    #[test]
+    fn the_block_of_a_payload_of_whole_pages_does_not_end_with_it() {
+        for size in [WORTH_PARTING, 64 * 1024, WORTH_KEEPING, 1024 * 1024] {
+            assert!((1024..4096 - 1024).contains(&(lendable(size) % 4096)), "{size}");
+        }
+        assert_eq!(lendable(WORTH_PARTING - 1), WORTH_PARTING - 1);
     }
 
     #[test]

@@ -339,15 +339,16 @@ impl Partial {
         }
     }
 
-    /// Makes room for `incoming` bytes of the open frame: at most twice of what has arrived by then, and no more
-    /// than the message can still need (SPEC F6).
+    /// Makes room for `incoming` bytes of the open frame: at most twice of what has arrived by then, or so much more
+    /// that all of the message fits in, and never more than it can still need (SPEC F6).
     fn make_room(&mut self, frame: OpenFrame, incoming: usize) {
         self.borrow_room(frame);
         let needed = self.payload.len() + incoming;
         if needed > self.payload.capacity() {
             let doubled = 2 * needed;
             let claimed = self.payload.len() + frame.remaining;
-            let ends = frame.fin && claimed <= doubled;
+            let ahead = if needed < WORTH_READING_DIRECTLY { doubled } else { doubled + READ_AHEAD };
+            let ends = frame.fin && claimed <= ahead;
             self.payload.grow_to(if ends { spare::lendable(claimed) } else { doubled });
         }
     }
