@@ -11,6 +11,14 @@ use bytes::Bytes;
 /// How many pieces a thread keeps. None is larger than twice what a connection may write at a time.
 const KEPT: usize = 32;
 
+/// Where in its memory a piece begins. Blocks of like sizes begin at like places within a page, and with them the
+/// server's write buffer, into which a piece is copied as a whole. Where two such places nearly agree in the last twelve
+/// bits of their addresses, `rep movsb`, with which glibc copies, takes twenty times as long on AMD's Zen 3.
+const LEAD: usize = 1024;
+
+/// So much is copied at once: less than what glibc copies in that way.
+const STEP: usize = 2 * 1024;
+
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -28,8 +36,10 @@ impl Gathered {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if self.0.capacity() == 0 {
             self.0 = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+            self.0.resize(LEAD, 0);
         }
-        self.0.extend_from_slice(bytes);
+        self.0.reserve(bytes.len());
+        bytes.chunks(STEP).for_each(|step| self.0.extend_from_slice(step));
     }
 
     /// All that is there, if that is anything.
@@ -43,7 +53,7 @@ struct Piece(Vec<u8>);
 
 impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.0[LEAD..]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -32,8 +32,8 @@ const MUCH: usize = 32 * 1024;
 /// The most that actix copies together without writing it: it asks for more.
 const TOGETHER: usize = 32 * 1024 - 1;
 
-/// So many chunks are worth not being copied: headers and payloads.
-const FEW: usize = 8;
+/// From here on a payload is passed on as it is; less is copied, so that the engine's buffer stays with the thread.
+const WORTH_SHARING: usize = 16 * 1024;
 
 /// How much the driver may write before the server takes it.
 const OUTGOING: usize = 132 * 1024;
@@ -60,7 +60,7 @@ struct Incoming {
 /// From the driver to the server.
 #[derive(Default)]
 struct Outgoing {
-    /// Taken over from the engine as it was there, so that nothing is copied.
+    /// Payloads as they were in the engine, so that nothing is copied, and what goes before each.
     chunks: VecDeque<Bytes>,
     /// What comes after them, copied together.
     gathered: Gathered,
@@ -181,22 +181,34 @@ impl Incoming {
 }
 
 impl Outgoing {
-    /// A write costs more than a copy, so what is more than actix writes at once is copied together. Of the chunk that
-    /// would make it write, only so much remains that actix asks for the rest as well.
-    fn push(&mut self, chunk: Bytes) {
-        let before = self.held;
-        self.held += chunk.len();
-        if self.gathered.is_empty() {
-            if before < TOGETHER && self.chunks.len() < FEW {
-                self.chunks.push_back(chunk);
-                return;
-            }
-            if let Some(last) = self.chunks.back_mut().filter(|_| before > TOGETHER) {
-                let start = before - last.len();
-                self.gathered.push(&last.split_off(TOGETHER - start));
-            }
+    /// Takes over bytes of the engine's own buffer, which serves the thread's other connections again then.
+    fn push_copy(&mut self, bytes: &[u8]) {
+        self.gather();
+        self.held += bytes.len();
+        self.gathered.push(bytes);
+    }
+
+    /// Takes over a payload. A write costs more than a copy, so what is more than actix writes at once is copied
+    /// together.
+    fn push(&mut self, payload: Bytes) {
+        if self.held < TOGETHER {
+            self.chunks.extend(self.gathered.take());
+            self.held += payload.len();
+            self.chunks.push_back(payload);
+        } else {
+            self.push_copy(&payload);
         }
-        self.gathered.push(&chunk);
+    }
+
+    /// From here on everything is copied together. Of the payload that would make actix write, only so much remains
+    /// that it asks for the rest as well.
+    fn gather(&mut self) {
+        if let Some(last) =
+            self.chunks.back_mut().filter(|_| self.gathered.is_empty() && self.held > TOGETHER)
+        {
+            let start = self.held - last.len();
+            self.gathered.push(&last.split_off(TOGETHER - start));
+        }
     }
 
     fn take(&mut self) -> Option<Bytes> {
@@ -238,8 +250,19 @@ impl websock_core::Transport for Transport {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let before = outgoing.held;
-        while let Some(chunk) = protocol.take_transmit(OUTGOING - outgoing.held) {
-            outgoing.push(chunk);
+        while outgoing.held < OUTGOING {
+            let mut next = [IoSlice::new(&[])];
+            if protocol.poll_transmit(&mut next) == 0 {
+                break;
+            }
+            let room = OUTGOING - outgoing.held;
+            if next[0].len() < WORTH_SHARING {
+                let count = next[0].len().min(room);
+                outgoing.push_copy(&next[0][..count]);
+                protocol.transmitted(count);
+            } else if let Some(payload) = protocol.take_transmit(room) {
+                outgoing.push(payload);
+            }
         }
         if outgoing.held == before {
             outgoing.is_short = true;
@@ -294,15 +317,15 @@ mod tests {
         let around =
             [1, 10, TOGETHER - 11, TOGETHER - 10, TOGETHER - 1, TOGETHER, TOGETHER + 1, 2 * TOGETHER];
         let lists = around.iter().flat_map(|a| around.iter().map(move |b| [*a, *b]));
-        let lists = lists
-            .flat_map(|[a, b]| [vec![a, b], vec![a, 10, b, a], vec![a; 2 * FEW], [[a, b]; FEW].concat()]);
+        let lists =
+            lists.flat_map(|[a, b]| [vec![a, b], vec![a, 10, b, a], vec![a; 16], [[a, b]; 8].concat()]);
         for sizes in lists {
             let mut outgoing = Outgoing::default();
             let mut all = Vec::new();
             for (value, &size) in (0_u8..).zip(&sizes) {
                 let chunk = vec![value; size];
                 all.extend_from_slice(&chunk);
-                outgoing.push(chunk.into());
+                if size < WORTH_SHARING { outgoing.push_copy(&chunk) } else { outgoing.push(chunk.into()) }
             }
             assert!(writes(&mut outgoing) == [all], "{sizes:?}");
         }
@@ -312,7 +335,7 @@ mod tests {
     fn a_message_alone_is_not_copied() {
         let payload = Bytes::from(vec![0; 4 * TOGETHER]);
         let mut outgoing = Outgoing::default();
-        outgoing.push(Bytes::from_static(b"header"));
+        outgoing.push_copy(b"header");
         outgoing.push(payload.clone());
         outgoing.take();
         assert_eq!(outgoing.take().unwrap().as_ptr(), payload.as_ptr());
