@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::runner::Results;
 use crate::scenario::{Group, Scenario};
-use crate::servers::Server;
+use crate::servers::{Kind, Server};
 
 const BAR: f64 = 15.0;
 const NAMES: f64 = 130.0;
@@ -48,7 +48,7 @@ pub(crate) fn draw(results: &Results) -> String {
 
 fn draw_panel(out: &mut String, results: &Results, scenario: &Scenario) {
     let servers: Vec<&Server> =
-        results.servers(&[scenario]).into_iter().filter(|server| !server.bare).collect();
+        results.servers(&[scenario]).into_iter().filter(|server| server.kind != Kind::Floor).collect();
     let bottom = TITLE + servers.len() as f64 * BAR;
     let _ = writeln!(
         out,
@@ -91,7 +91,7 @@ fn draw_panel(out: &mut String, results: &Results, scenario: &Scenario) {
 
 /// Those that are compared with the floor.
 fn servers(results: &Results, scenario: &Scenario) -> Vec<&'static Server> {
-    results.servers(&[scenario]).into_iter().filter(|server| !server.bare).collect()
+    results.servers(&[scenario]).into_iter().filter(|server| server.kind != Kind::Floor).collect()
 }
 
 /// Where a ratio is.

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::frames::{self, Batch, Payload, Random};
 use crate::meter::{Meter, Speed, Timing};
 use crate::process::Process;
+use crate::servers::Kind;
 
 /// So many connections at a time, each step for all of them before the next.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -21,7 +22,7 @@ pub(crate) struct Connect {
 /// The figures are for each connection.
 pub(crate) fn run(process: &Process, connect: &Connect, timing: Timing) -> Result<Option<Speed>> {
     let mut random = Random::new();
-    let message = Batch::echo(process.server.bare, Payload::Binary, connect.size, 1, &mut random);
+    let message = Batch::echo(process.server.kind.is_bare(), Payload::Binary, connect.size, 1, &mut random);
     let close = frames::close(&mut random);
     let mut turns = 0;
     let mut turn = || {
@@ -45,9 +46,9 @@ pub(crate) fn run(process: &Process, connect: &Connect, timing: Timing) -> Resul
 }
 
 fn live(process: &Process, at_once: usize, turn: usize, message: &Batch, close: &[u8]) -> Result<()> {
-    let bare = process.server.bare;
+    let kind = process.server.kind;
     let mut streams = (0..at_once).map(|_| process.dial(turn)).collect::<Result<Vec<TcpStream>>>()?;
-    if !bare {
+    if kind != Kind::Floor {
         streams.iter_mut().try_for_each(|stream| process.ask(stream))?;
         streams.iter_mut().try_for_each(|stream| process.upgraded(stream))?;
     }
@@ -62,7 +63,7 @@ fn live(process: &Process, at_once: usize, turn: usize, message: &Batch, close: 
         }
     }
     for stream in &mut streams {
-        if bare { stream.shutdown(Shutdown::Write)? } else { stream.write_all(close)? }
+        if kind.is_bare() { stream.shutdown(Shutdown::Write)? } else { stream.write_all(close)? }
     }
     for stream in &mut streams {
         // A Close frame, then the end; the server may be quicker than its reply.

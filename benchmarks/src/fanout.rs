@@ -29,7 +29,7 @@ pub(crate) fn run(process: &Process, fanout: &Fanout, timing: Timing) -> Result<
     let poller = Poller::new()?;
     let wire = |number| poller.add(process.connect(number)?, number);
     let wires = (0..=fanout.subscribers).map(wire).collect::<Result<_>>()?;
-    let message = Batch::published(process.server.bare, fanout.size, &mut Random::new());
+    let message = Batch::published(process.server.kind.is_bare(), fanout.size, &mut Random::new());
     let mut generator = Generator { poller, wires, message };
 
     let measure_from = Instant::now() + timing.warm_up;

@@ -1,6 +1,6 @@
 //! Messages that come back: so many on their way on each of so many connections.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -26,28 +26,65 @@ struct Generator {
     batches: Vec<Batch>,
     /// When what is on its way was sent.
     sent: Vec<Instant>,
-    /// What has come back in whole batches.
-    received: usize,
 }
 
+/// How long a server has its turn: long enough to be in full swing, and short beside what changes the machine's speed.
+const TURN: Duration = Duration::from_millis(20);
+
+/// A server with its load, which rests between its turns.
+struct Session<'a> {
+    generator: Generator,
+    meter: Meter<'a>,
+}
+
+/// One server alone.
 pub(crate) fn run(process: &Process, load: &Load, timing: Timing) -> Result<Option<Speed>> {
-    let mut generator = Generator::connect(process, load)?;
-    let measure_from = Instant::now() + timing.warm_up;
-    for number in 0..load.connections {
-        generator.advance(number, None)?;
+    let mut session = Session::warm(process, load, timing)?;
+    session.turn(timing.measure)?;
+    session.end(load)
+}
+
+/// Several servers in turns, for what each turn costs beside the others' of the same moment.
+pub(crate) fn run_in_turns(
+    processes: &[Result<Process>],
+    load: &Load,
+    timing: Timing,
+) -> Vec<Result<Option<Speed>>> {
+    let mut sessions = Vec::new();
+    for process in processes {
+        let process = process.as_ref().map_err(|error| error.to_string().into());
+        sessions.push(process.and_then(|process| Session::warm(process, load, timing)));
     }
-    while Instant::now() < measure_from {
-        generator.turn(None)?;
+    let turns = timing.measure.as_nanos().div_ceil(TURN.as_nanos());
+    for _ in 0..turns {
+        for session in &mut sessions {
+            if let Ok(working) = session
+                && let Err(error) = working.turn(TURN)
+            {
+                *session = Err(error);
+            }
+        }
     }
-    let before = generator.bytes();
-    let mut meter = Meter::start(process)?;
-    let until = Instant::now() + timing.measure;
-    while Instant::now() < until {
-        generator.turn(Some(&mut meter))?;
+    sessions.into_iter().map(|session| session?.end(load)).collect()
+}
+
+impl<'a> Session<'a> {
+    fn warm(process: &'a Process, load: &Load, timing: Timing) -> Result<Self> {
+        let mut generator = Generator::connect(process, load)?;
+        generator.work(timing.warm_up, None)?;
+        Ok(Session { generator, meter: Meter::interrupted(process) })
     }
-    let bytes = generator.bytes() - before;
-    let message = generator.batches[0].response.len() / load.in_flight;
-    meter.stop(bytes as f64 / message as f64)
+
+    fn turn(&mut self, time: Duration) -> Result<()> {
+        self.meter.go_on()?;
+        self.generator.work(time, Some(&mut self.meter))?;
+        self.meter.interrupt()
+    }
+
+    fn end(self, load: &Load) -> Result<Option<Speed>> {
+        let batches = self.meter.counted();
+        self.meter.stop(batches as f64 * load.in_flight as f64)
+    }
 }
 
 impl Generator {
@@ -56,38 +93,48 @@ impl Generator {
         // Each connection has its own messages, unless they were more than fit into the cache.
         let all = load.connections * load.in_flight * (load.size + 8);
         let batches = if all <= 1 << 20 { load.connections } else { 1 };
-        let mut batch =
-            || Batch::echo(process.server.bare, load.payload, load.size, load.in_flight, &mut random);
+        let mut batch = || {
+            Batch::echo(process.server.kind.is_bare(), load.payload, load.size, load.in_flight, &mut random)
+        };
         let batches = (0..batches).map(|_| batch()).collect();
         let poller = Poller::new()?;
         let wire = |number| poller.add(process.connect(number)?, number);
         let wires = (0..load.connections).map(wire).collect::<Result<_>>()?;
         let sent = vec![Instant::now(); load.connections];
-        Ok(Generator { poller, wires, batches, sent, received: 0 })
+        Ok(Generator { poller, wires, batches, sent })
     }
 
-    fn turn(&mut self, mut meter: Option<&mut Meter<'_>>) -> Result<()> {
-        for number in self.poller.ready(&mut self.wires)? {
-            self.advance(number, meter.as_deref_mut())?;
+    /// Sends for so long, and waits until all of it is back: a server that rests has nothing to do.
+    fn work(&mut self, time: Duration, mut meter: Option<&mut Meter<'_>>) -> Result<()> {
+        let until = Instant::now() + time;
+        self.poller.go_on();
+        for number in 0..self.wires.len() {
+            self.advance(number, until, &mut meter)?;
+        }
+        while Instant::now() < until || self.wires.iter().any(Wire::is_waiting) {
+            for number in self.poller.ready(&mut self.wires)? {
+                self.advance(number, until, &mut meter)?;
+            }
         }
         Ok(())
     }
 
-    fn advance(&mut self, number: usize, mut meter: Option<&mut Meter<'_>>) -> Result<()> {
+    fn advance(&mut self, number: usize, until: Instant, meter: &mut Option<&mut Meter<'_>>) -> Result<()> {
         let batch = &self.batches[number % self.batches.len()];
         let wire = &mut self.wires[number];
-        while self.poller.exchange(wire, &batch.request, &batch.response)? {
-            let now = Instant::now();
-            if let Some(meter) = &mut meter {
+        let mut now = Instant::now();
+        while wire.is_waiting() || now < until {
+            if !wire.is_waiting() {
+                self.sent[number] = now;
+            }
+            if !self.poller.exchange(wire, &batch.request, &batch.response)? {
+                break;
+            }
+            now = Instant::now();
+            if let Some(meter) = meter {
                 meter.came_back(self.sent[number], now);
             }
-            self.sent[number] = now;
-            self.received += batch.response.len();
         }
         Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        self.received + self.wires.iter().map(Wire::got).sum::<usize>()
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(process: &Process, idle: &Idle) -> Result<Memory> {
 
 fn plain(process: &Process, streams: &mut [TcpStream], size: usize) -> Result<()> {
     let mut random = Random::new();
-    let message = Batch::echo(process.server.bare, Payload::Binary, size, 1, &mut random);
+    let message = Batch::echo(process.server.kind.is_bare(), Payload::Binary, size, 1, &mut random);
     let mut answer = vec![0; message.response.len()];
     for stream in streams {
         stream.write_all(&message.request)?;

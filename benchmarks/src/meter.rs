@@ -19,15 +19,35 @@ pub(crate) struct Timing {
     pub(crate) measure: Duration,
 }
 
-/// A measurement that has begun.
+/// A measurement that has begun, and may be interrupted.
 #[derive(Debug)]
 pub(crate) struct Meter<'a> {
     process: &'a Process,
+    latencies: Vec<Duration>,
+    spent: Spent,
+    /// While it is not interrupted.
+    running: Option<Running>,
+}
+
+/// How things stood when it last went on.
+#[derive(Debug)]
+struct Running {
     began: Instant,
     server: Cpu,
     own: Duration,
     machine: Busy,
-    latencies: Vec<Duration>,
+}
+
+/// Nanoseconds that were measured.
+#[derive(Debug, Default)]
+struct Spent {
+    wall: f64,
+    total: f64,
+    user: f64,
+    system: f64,
+    own: f64,
+    used: f64,
+    stolen: f64,
 }
 
 /// What came out. Times are microseconds, of CPU for each message.
@@ -53,14 +73,34 @@ pub(crate) struct Speed {
 
 impl<'a> Meter<'a> {
     pub(crate) fn start(process: &'a Process) -> Result<Self> {
-        Ok(Meter {
-            process,
-            server: process.cpu()?,
-            own: own_cpu(),
-            machine: Busy::now()?,
-            latencies: Vec::with_capacity(1 << 16),
-            began: Instant::now(),
-        })
+        let mut meter = Meter::interrupted(process);
+        meter.go_on()?;
+        Ok(meter)
+    }
+
+    /// A measurement that is yet to [go on](Self::go_on).
+    pub(crate) fn interrupted(process: &'a Process) -> Self {
+        Meter { process, latencies: Vec::with_capacity(1 << 16), spent: Spent::default(), running: None }
+    }
+
+    pub(crate) fn go_on(&mut self) -> Result<()> {
+        let (server, machine) = (self.process.cpu()?, Busy::now()?);
+        self.running = Some(Running { server, own: own_cpu(), machine, began: Instant::now() });
+        Ok(())
+    }
+
+    pub(crate) fn interrupt(&mut self) -> Result<()> {
+        let Some(before) = self.running.take() else { return Ok(()) };
+        let spent = &mut self.spent;
+        spent.wall += before.began.elapsed().as_nanos() as f64;
+        let (server, machine) = (self.process.cpu()?, Busy::now()?);
+        spent.own += (own_cpu() - before.own).as_nanos() as f64;
+        spent.total += (server.total - before.server.total) as f64;
+        spent.user += (server.user - before.server.user) as f64;
+        spent.system += (server.system - before.server.system) as f64;
+        spent.stolen += (machine.stolen - before.machine.stolen) as f64;
+        spent.used += (machine.used - before.machine.used) as f64;
+        Ok(())
     }
 
     /// Something that was sent then has come back, whole.
@@ -68,23 +108,20 @@ impl<'a> Meter<'a> {
         self.latencies.push(now - sent);
     }
 
+    /// How much has come back.
+    pub(crate) fn counted(&self) -> usize {
+        self.latencies.len()
+    }
+
     /// Nothing, when no whole batch came back.
     pub(crate) fn stop(mut self, messages: f64) -> Result<Option<Speed>> {
-        let wall = self.began.elapsed().as_nanos() as f64;
-        let (server, machine) = (self.process.cpu()?, Busy::now()?);
-        let own = (own_cpu() - self.own).as_nanos() as f64;
-        let [total, user, system] = [
-            server.total - self.server.total,
-            server.user - self.server.user,
-            server.system - self.server.system,
-        ]
-        .map(|time| time as f64);
+        self.interrupt()?;
+        let Spent { wall, total, user, system, own, used, stolen } = self.spent;
         if messages < 1.0 || self.latencies.is_empty() {
             return Ok(None);
         }
         let cpu = total / 1000.0 / messages;
-        let stolen = (machine.stolen - self.machine.stolen) as f64;
-        let others = (machine.used - self.machine.used) as f64 - total - own;
+        let others = used - total - own;
         self.latencies.sort_unstable();
         let quantile = |per_cent: usize| {
             let at = (self.latencies.len() - 1) * per_cent / 100;

@@ -10,6 +10,7 @@ use crate::Result;
 use crate::chart;
 use crate::runner::Results;
 use crate::scenario::{Group, Scenario};
+use crate::servers;
 use crate::summary::{Range, Row};
 
 #[derive(Serialize)]
@@ -74,6 +75,9 @@ fn overview(results: &Results) -> String {
         (Group::Connect, "Connect, one message, close: CPU time per connection, the same ratio"),
     ] {
         ratios(&mut out, results, group, title);
+        if group == Group::Messages {
+            pairs(&mut out, results);
+        }
     }
     deflate(&mut out, results);
     memory(&mut out, results);
@@ -110,6 +114,27 @@ fn ratios(out: &mut String, results: &Results, group: Group, title: &str) {
     for scenario in scenarios {
         let floor = results.floor(scenario).map_or("none", |floor| floor.name);
         let _ = writeln!(out, "- `{}`: {}. The floor is {floor}.", scenario.name, scenario.describe());
+    }
+}
+
+/// What each framework ships, beside what we make of it.
+fn pairs(out: &mut String, results: &Results) {
+    let scenarios = of(results, Group::Messages);
+    let mut table = vec![vec![String::new()]];
+    table[0].extend(scenarios.iter().map(|scenario| scenario.name.clone()));
+    for (shipped, ours) in servers::PAIRS {
+        let (Some(server), Some(to)) = (servers::find(shipped), servers::find(ours)) else { continue };
+        let ratios: Vec<_> = scenarios.iter().map(|scenario| results.ratio(scenario, server, to)).collect();
+        if ratios.iter().any(Option::is_some) {
+            let row = [format!("{shipped} / {ours}")].into_iter().chain(ratios.into_iter().map(range));
+            table.push(row.collect());
+        }
+    }
+    if table.len() > 1 {
+        out.push_str(
+            "\n## Each framework's own WebSocket: its CPU time per message, over that of ours on it\n\n",
+        );
+        print(out, &table);
     }
 }
 

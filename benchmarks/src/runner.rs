@@ -5,17 +5,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use crate::load::Load;
 use crate::machine::{Cores, Machine, Split};
 use crate::memory::Memory;
 use crate::meter::{Speed, Timing};
 use crate::process::{self, Process};
 use crate::scenario::{self, Scenario, Work};
-use crate::servers::{self, Server};
+use crate::servers::{self, Kind, Server};
 use crate::{Result, Run, connect, deflate, fanout, load, machine, memory, report};
 
 /// How often a measurement is repeated in which nothing came back: a lost segment can hold up a single connection for
 /// longer than a short one takes.
 const SILENT: usize = 2;
+
+/// With up to so many connections each, servers are measured in turns.
+const AT_ONCE: usize = 100;
 
 /// Files that the process has open besides its connections.
 const OTHER_FILES: usize = 100;
@@ -90,8 +94,15 @@ pub(crate) fn run(options: &Run) -> Result<()> {
             servers.rotate_left(rotate);
             let split = cores.split(scenario.workers)?;
             machine::pin(&[split.generator])?;
-            for server in servers {
-                let measured = measure(server, scenario, &split, timing, retries);
+            let measured = match &scenario.work {
+                Work::Echo(load) if load.connections <= AT_ONCE => {
+                    measure_in_turns(&servers, scenario.workers, load, &split, timing)
+                }
+                _ => {
+                    servers.iter().map(|server| measure(server, scenario, &split, timing, retries)).collect()
+                }
+            };
+            for (server, measured) in servers.into_iter().zip(measured) {
                 progress.show(round, scenario, server, &measured);
                 match measured {
                     Ok(measured) => results.samples.push(Sample {
@@ -141,7 +152,9 @@ fn chosen(options: &Run) -> Result<Vec<&'static Server>> {
         servers::find(name).ok_or_else(|| format!("no server {name:?}: see --list"))?;
     }
     let chosen = |server: &&Server| {
-        options.servers.is_empty() || server.bare || options.servers.iter().any(|name| name == server.name)
+        options.servers.is_empty()
+            || server.kind == Kind::Floor
+            || options.servers.iter().any(|name| name == server.name)
     };
     Ok(servers::ALL.iter().filter(chosen).filter(|server| server.is_there()).collect())
 }
@@ -149,6 +162,22 @@ fn chosen(options: &Run) -> Result<Vec<&'static Server>> {
 /// The servers that can do this.
 fn matching(servers: &[&'static Server], scenario: &Scenario) -> impl Iterator<Item = &'static Server> {
     servers.iter().copied().filter(|server| server.job == scenario.job())
+}
+
+/// All of them in turns, each in a process of its own that rests meanwhile.
+fn measure_in_turns(
+    servers: &[&'static Server],
+    workers: usize,
+    load: &Load,
+    split: &Split,
+    timing: Timing,
+) -> Vec<Result<Measured>> {
+    let start = |server: &&'static Server| Process::start(server, workers, &split.server, None);
+    let processes: Vec<_> = servers.iter().map(start).collect();
+    let measured = |speed: Result<Option<Speed>>| {
+        Ok(Measured::Speed(speed?.ok_or("nothing came back in the measured time")?))
+    };
+    load::run_in_turns(&processes, load, timing).into_iter().map(measured).collect()
 }
 
 /// Once, or again when it was disturbed.

@@ -6,7 +6,7 @@ use crate::memory::Memory;
 use crate::meter::Speed;
 use crate::runner::{Measured, Results, Sample};
 use crate::scenario::{Group, Scenario};
-use crate::servers::{self, Server};
+use crate::servers::{self, Kind, Server};
 
 /// What the others are compared with varies by more than this between rounds, and the machine was noisy.
 const NOISY: f64 = 0.1;
@@ -37,7 +37,7 @@ impl Results {
         let cpu =
             |server: &Server| Range::of(self.speeds(scenario, server).map(|(_, speed)| speed.cpu).collect());
         let floors = servers::ALL.iter().filter(|server| {
-            server.job == scenario.job() && (server.bare || scenario.group == Group::Deflate)
+            server.job == scenario.job() && (server.kind == Kind::Floor || scenario.group == Group::Deflate)
         });
         floors
             .filter_map(|server| Some((server, cpu(server)?.median)))
@@ -65,16 +65,20 @@ impl Results {
                 .map(|range| range.median),
             disturbed: speeds.iter().any(|(_, speed)| speed.disturbed),
         };
-        let floors: Vec<_> =
-            self.floor(scenario).map(|floor| self.speeds(scenario, floor).collect()).unwrap_or_default();
-        let ratio = |(round, speed): &(usize, Speed)| {
-            floors.iter().find(|(other, _)| other == round).map(|(_, floor)| speed.cpu / floor.cpu)
-        };
         Some(Row {
             speed,
-            ratio: Range::of(speeds.iter().filter_map(ratio).collect()),
+            ratio: self.floor(scenario).and_then(|floor| self.ratio(scenario, server, floor)),
             cpu: Range::of(speeds.iter().map(|(_, speed)| speed.cpu).collect())?,
         })
+    }
+
+    /// The CPU time of a server over that of another one in the same round.
+    pub(crate) fn ratio(&self, scenario: &Scenario, server: &Server, to: &Server) -> Option<Range> {
+        let others: Vec<_> = self.speeds(scenario, to).collect();
+        let ratio = |(round, speed): (usize, Speed)| {
+            others.iter().find(|(other, _)| *other == round).map(|(_, other)| speed.cpu / other.cpu)
+        };
+        Range::of(self.speeds(scenario, server).filter_map(ratio).collect())
     }
 
     pub(crate) fn memory(&self, scenario: &Scenario, server: &Server) -> Option<Memory> {

@@ -58,6 +58,11 @@ impl Poller {
         Ok(Wire { stream, writable: true, readable: false, sent: 0, got: 0, exchanges: 0 })
     }
 
+    /// After a rest nothing is stuck.
+    pub(crate) fn go_on(&mut self) {
+        self.moved = Instant::now();
+    }
+
     /// The connections that can go on. Returns at once: a generator that slept would have to be woken by the server,
     /// at the server's expense.
     pub(crate) fn ready(&mut self, wires: &mut [Wire]) -> Result<Vec<usize>> {
@@ -110,9 +115,9 @@ impl Poller {
 }
 
 impl Wire {
-    /// How much of the response has come.
-    pub(crate) fn got(&self) -> usize {
-        self.got
+    /// Whether a request is on its way, or its response.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.sent > 0 || self.got > 0
     }
 
     fn push(&mut self, request: &[u8]) -> Result<()> {

@@ -8,6 +8,7 @@ use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
+mod actix_bytes;
 mod fanout;
 mod floor;
 mod ours;
@@ -56,14 +57,39 @@ pub(crate) enum Job {
     Deflate,
 }
 
+/// What each framework ships or is mostly used with, and ours on the same.
+pub(crate) const PAIRS: [(&str, &str); 4] = [
+    ("hyper-tungstenite", "websock-hyper"),
+    ("axum-ws", "websock-axum"),
+    ("warp-ws", "websock-warp"),
+    ("actix-ws", "websock-actix"),
+];
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// WebSocket.
+    WebSocket,
+    /// Bytes, after the same handshake: what the HTTP server itself costs.
+    Upgraded,
+    /// Bytes from the start: what the others are compared with.
+    Floor,
+}
+
+impl Kind {
+    /// Whether it sends back the bytes as they came.
+    pub(crate) fn is_bare(self) -> bool {
+        self != Kind::WebSocket
+    }
+}
+
 /// A server that can be measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
     /// Its name on the command line and in the tables.
     pub(crate) name: &'static str,
     pub(crate) job: Job,
-    /// Not a WebSocket server, but the bare bytes: what the others are compared with.
-    pub(crate) bare: bool,
+    pub(crate) kind: Kind,
     /// The crate whose version is shown.
     pub(crate) package: &'static str,
     /// How it reads and writes.
@@ -84,7 +110,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "floor-64k",
         job: Job::Echo,
-        bare: true,
+        kind: Kind::Floor,
         package: "tokio",
         how: "bare TCP: one read of up to 64 KiB, one write",
         docs: "https://docs.rs/tokio/latest/tokio/net/struct.TcpStream.html",
@@ -93,7 +119,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "floor-256k",
         job: Job::Echo,
-        bare: true,
+        kind: Kind::Floor,
         package: "tokio",
         how: "bare TCP: one read of up to 256 KiB, one write",
         docs: "https://docs.rs/tokio/latest/tokio/net/struct.TcpStream.html",
@@ -102,7 +128,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-hyper",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-hyper",
         how: OURS,
         docs: DESIGN,
@@ -111,7 +137,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-axum",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-axum",
         how: OURS,
         docs: DESIGN,
@@ -120,7 +146,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-warp",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-warp",
         how: OURS,
         docs: DESIGN,
@@ -129,17 +155,26 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-actix",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-actix",
         how: OURS,
         docs: DESIGN,
         run: ours_actix::echo,
     },
+    Server {
+        name: "actix-bytes",
+        job: Job::Echo,
+        kind: Kind::Upgraded,
+        package: "actix-web",
+        how: "no WebSocket: the payload's chunks are the response's body",
+        docs: "https://docs.rs/actix-web/latest/actix_web/struct.HttpResponseBuilder.html#method.streaming",
+        run: actix_bytes::run,
+    },
     #[cfg(feature = "peers")]
     Server {
         name: "axum-ws",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "axum",
         how: "extract::ws: recv and send, one by one",
         docs: "https://docs.rs/axum/0.8/axum/extract/ws/index.html",
@@ -149,7 +184,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "axum-ws-batched",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "axum",
         how: "extract::ws: feed what is ready, flush once (by hand)",
         docs: "https://docs.rs/axum/0.8/axum/extract/ws/struct.WebSocket.html",
@@ -159,7 +194,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "warp-ws",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "warp",
         how: "warp::ws: forward the stream to the sink",
         docs: "https://github.com/seanmonstar/warp/blob/master/examples/websockets.rs",
@@ -169,7 +204,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "actix-ws",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "actix-ws",
         how: "Session and an aggregated MessageStream",
         docs: "https://docs.rs/actix-ws/0.4/actix_ws/",
@@ -179,7 +214,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "hyper-tungstenite",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "hyper-tungstenite",
         how: "hyper and tokio-tungstenite: next and send, one by one",
         docs: "https://docs.rs/hyper-tungstenite/0.30/hyper_tungstenite/",
@@ -189,7 +224,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "fastwebsockets",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "fastwebsockets",
         how: "on hyper: FragmentCollector, read_frame and write_frame",
         docs: "https://github.com/denoland/fastwebsockets/blob/main/examples/echo_server.rs",
@@ -199,7 +234,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "yawc",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "yawc",
         how: "on hyper: next and send, one by one",
         docs: "https://docs.rs/yawc/0.5/yawc/",
@@ -209,7 +244,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "yawc-batched",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "yawc",
         how: "on hyper, as in its benchmarks: 128 KiB read buffer, up to 32 ready messages for each flush",
         docs: "https://github.com/infinitefield/yawc#benchmarks",
@@ -219,7 +254,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "tokio-tungstenite",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "tokio-tungstenite",
         how: "its own handshake: forward the stream to the sink",
         docs: "https://github.com/snapview/tokio-tungstenite/blob/master/examples/echo-server.rs",
@@ -229,7 +264,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "tokio-websockets",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "tokio-websockets",
         how: "its own handshake: next and send, one by one",
         docs: "https://github.com/Gelbpunkt/tokio-websockets/blob/main/examples/echo_server.rs",
@@ -239,7 +274,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "sockudo-ws",
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "sockudo-ws",
         how: "its own handshake: next and feed; its next flushes before it waits",
         docs: "https://docs.rs/crate/sockudo-ws/3.1.0",
@@ -249,7 +284,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: UWEBSOCKETS,
         job: Job::Echo,
-        bare: false,
+        kind: Kind::WebSocket,
         package: UWEBSOCKETS,
         how: "C++: send in the message handler",
         docs: "https://github.com/uNetworking/uWebSockets/blob/master/examples/EchoServerThreaded.cpp",
@@ -258,7 +293,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "floor-fanout",
         job: Job::Fanout,
-        bare: true,
+        kind: Kind::Floor,
         package: "tokio",
         how: "bare TCP: a loop that writes the same bytes to every socket",
         docs: "https://docs.rs/tokio/latest/tokio/net/struct.TcpStream.html",
@@ -267,7 +302,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-hyper-fanout",
         job: Job::Fanout,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-hyper",
         how: "one Prepared frame through every mailbox",
         docs: DESIGN,
@@ -276,7 +311,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-axum-fanout",
         job: Job::Fanout,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-axum",
         how: "one Prepared frame through every mailbox",
         docs: DESIGN,
@@ -285,7 +320,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-warp-fanout",
         job: Job::Fanout,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-warp",
         how: "one Prepared frame through every mailbox",
         docs: DESIGN,
@@ -294,7 +329,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-actix-fanout",
         job: Job::Fanout,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-actix",
         how: "one Prepared frame through every mailbox",
         docs: DESIGN,
@@ -303,7 +338,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "websock-hyper-deflate",
         job: Job::Deflate,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "websock-hyper",
         how: OURS,
         docs: DESIGN,
@@ -313,7 +348,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "yawc-deflate",
         job: Job::Deflate,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "yawc",
         how: "on hyper: next and send, one by one; a DeflatePool",
         docs: "https://docs.rs/yawc/0.5/yawc/struct.DeflatePool.html",
@@ -323,7 +358,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "yawc-deflate-batched",
         job: Job::Deflate,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "yawc",
         how: "as yawc-batched; a DeflatePool",
         docs: "https://docs.rs/yawc/0.5/yawc/struct.DeflatePool.html",
@@ -333,7 +368,7 @@ pub(crate) const ALL: &[Server] = &[
     Server {
         name: "sockudo-ws-deflate",
         job: Job::Deflate,
-        bare: false,
+        kind: Kind::WebSocket,
         package: "sockudo-ws",
         how: "as sockudo-ws; the handshake as in its server for Autobahn",
         docs: "https://docs.rs/crate/sockudo-ws/3.1.0/source/autobahn/server.rs",
