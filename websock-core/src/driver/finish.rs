@@ -11,7 +11,7 @@ use super::mailbox::Receiver;
 use super::panic::{Panicked, catch_unwind};
 use super::serve::Driver;
 use super::timers::{Alarm, after, now};
-use super::transport::{Line, Received, Transport, reclaim};
+use super::transport::{Line, Transport, reclaim};
 use crate::close::{CloseCode, CloseFrame};
 use crate::handler::WebSock;
 use crate::options::Options;
@@ -138,7 +138,7 @@ impl<T: Transport> Farewell<'_, T> {
             let received = self.line.poll_receive(self.protocol, cx);
             reclaim(self.protocol);
             match ready!(received) {
-                Ok(Some(Received { count, .. })) => discarded += count,
+                Ok(Some(count)) => discarded += count,
                 Ok(None) | Err(_) => self.peer_ended = true,
             }
         }

@@ -10,7 +10,7 @@ use super::Socket;
 use super::ending::End;
 use super::mailbox::{CloseRequest, Receiver};
 use super::timers::{Alarm, after, earliest, now};
-use super::transport::{Broken, Line, Received, Transport, reclaim};
+use super::transport::{Broken, Line, Transport, reclaim};
 use crate::close::Timeout;
 use crate::handler::WebSock;
 use crate::options::Options;
@@ -35,8 +35,6 @@ pub(super) struct Driver<T, I> {
     pub(super) options: Options,
     high_water: usize,
     phase: Phase,
-    /// When the bytes came that were read last, until the timers have judged what came of them.
-    heard: Option<Instant>,
     turn: Turn,
 }
 
@@ -87,7 +85,6 @@ where
             high_water: options.get_write_high_water(),
             options,
             phase: Phase::BeforeInit,
-            heard: None,
             turn: Turn::default(),
         }
     }
@@ -105,7 +102,9 @@ where
         let mut events = true;
         loop {
             let more_events = events && self.handle_events(handler).await?;
-            self.handle_infos(handler).await?;
+            if self.mailbox.has_news() {
+                self.handle_infos(handler).await?;
+            }
             events = self.wait(more_events).await?;
         }
     }
@@ -130,7 +129,7 @@ where
                 self.call(pin!(handler.handle_in(message))).await?;
                 continue;
             }
-            match self.protocol.poll_event() {
+            match self.protocol.poll_other_event() {
                 Some(Event::Message(message)) => self.call(pin!(handler.handle_in(message))).await?,
                 Some(Event::Control(control)) => self.call(pin!(handler.handle_control(control))).await?,
                 Some(Event::Close(frame)) => return Err(End::Remote(frame).into()),
@@ -286,14 +285,13 @@ where
         if *woken && self.mailbox.has_news() {
             return Poll::Ready(Ok(false));
         }
-        if let Some(heard) = self.heard.take() {
-            self.check_peer(heard)?;
+        if self.protocol.is_message_late() {
+            return Poll::Ready(Err(End::Timeout(Timeout::Message).into()));
         }
         reclaim(&mut self.protocol);
         match self.line.poll_receive(&mut self.protocol, cx) {
-            Poll::Ready(Ok(Some(Received { count, at }))) => {
+            Poll::Ready(Ok(Some(count))) => {
                 self.turn.read += count;
-                self.heard = Some(at);
                 return Poll::Ready(Ok(true));
             }
             Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Disconnected.into())),
@@ -309,7 +307,7 @@ where
         }
         let deadline = earliest(self.protocol.poll_timeout(), self.write_deadline());
         if self.alarm.poll(deadline, cx).is_ready() {
-            return Poll::Ready(self.check_peer(now()).map(|()| false));
+            return Poll::Ready(self.check_peer().map(|()| false));
         }
         if self.mailbox.poll_news(cx).is_ready() {
             return Poll::Ready(Ok(false));
@@ -321,8 +319,8 @@ where
 
     /// Pings a silent peer, or gives it up (SPEC T1, T2, T6). Asked only when everything that was read is handled,
     /// so that no slow handler is taken for a silent peer (SPEC T4).
-    fn check_peer(&mut self, now: Instant) -> Result<(), Box<End>> {
-        self.protocol.handle_timeout(now).map_or(Ok(()), |timeout| Err(End::Timeout(timeout).into()))
+    fn check_peer(&mut self) -> Result<(), Box<End>> {
+        self.protocol.handle_timeout(now()).map_or(Ok(()), |timeout| Err(End::Timeout(timeout).into()))
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {

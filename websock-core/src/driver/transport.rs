@@ -74,12 +74,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {
     #[inline]
     fn poll_transmit(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = Pin::new(self);
-        let mut slices = [IoSlice::new(&[]); PIECES];
-        let written = match protocol.poll_transmit(&mut slices) {
-            1 => io.poll_write(cx, &slices[0]),
-            count => io.poll_write_vectored(cx, &slices[..count]),
+        let count = match protocol.transmit_piece() {
+            Some(piece) => ready!(io.poll_write(cx, piece))?,
+            None => ready!(poll_write_pieces(io, protocol, cx))?,
         };
-        let count = ready!(written)?;
         protocol.transmitted(count);
         Poll::Ready(Ok(count))
     }
@@ -91,6 +89,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self).poll_shutdown(cx)
+    }
+}
+
+#[inline(never)]
+fn poll_write_pieces(
+    io: Pin<&mut impl AsyncWrite>,
+    protocol: &Protocol,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    match protocol.poll_transmit(&mut slices) {
+        1 => io.poll_write(cx, &slices[0]),
+        count => io.poll_write_vectored(cx, &slices[..count]),
     }
 }
 
@@ -114,13 +125,6 @@ pub(super) enum Broken {
     Failed,
     /// The peer took nothing for the write timeout.
     TimedOut,
-}
-
-/// Bytes that were read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Received {
-    pub(super) count: usize,
-    pub(super) at: Instant,
 }
 
 impl<T: Transport> Line<T> {
@@ -154,45 +158,48 @@ impl<T: Transport> Line<T> {
         io.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Reads what is there, once, into the engine; `None` at the end of the stream.
+    /// Reads what is there, once, into the engine, and gives the number of bytes; `None` at the end of the stream.
     #[inline]
     pub(super) fn poll_receive(
         &mut self,
         protocol: &mut Protocol,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Received>>> {
+    ) -> Poll<io::Result<Option<usize>>> {
         let io = Self::open(&mut self.io)?;
-        let received = |count| (count > 0).then(|| Received { count, at: now() });
         if let Some(limit) = protocol.outstanding()
             && let Some(payload) = io.take_received(limit)
         {
-            let at = now();
-            protocol.receive_payload(&payload, at);
-            return Poll::Ready(Ok(Some(Received { count: payload.len(), at })));
+            protocol.receive_payload(&payload, now());
+            return Poll::Ready(Ok(Some(payload.len())));
         }
         let direct = protocol.direct_buffer().map(|mut buffer| io.poll_receive(&mut buffer, cx));
         if let Some(read) = direct {
-            let received = received(ready!(read)?);
-            if let Some(Received { count, at }) = received {
-                protocol.receive_direct(count, at);
+            let count = ready!(read)?;
+            if count > 0 {
+                protocol.receive_direct(count, now());
             }
-            return Poll::Ready(Ok(received));
+            return Poll::Ready(Ok((count > 0).then_some(count)));
         }
         with_scratch(|buffer| {
             buffer.clear();
             buffer.reserve(READ_BUFFER);
             let limit = protocol.receive_limit();
-            let received = io.poll_receive(&mut (&mut *buffer).limit(limit), cx).map_ok(received);
-            if let Poll::Ready(Ok(Some(Received { at, .. }))) = received {
-                protocol.receive(buffer, at);
+            let count = ready!(io.poll_receive(&mut (&mut *buffer).limit(limit), cx))?;
+            if count > 0 {
+                protocol.receive(buffer, now());
             }
-            received
+            Poll::Ready(Ok((count > 0).then_some(count)))
         })
     }
 
     /// Writes what waits, as far as the transport takes it, and gives the number of bytes. What can no longer be
     /// written is forgotten.
+    #[inline]
     pub(super) fn write(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> usize {
+        if protocol.unsent() > 0 || self.unflushed { self.write_all(protocol, cx) } else { 0 }
+    }
+
+    fn write_all(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> usize {
         let before = protocol.unsent();
         while self.broken.is_none() && protocol.unsent() > 0 {
             match self.poll_transmit(protocol, cx) {

@@ -50,6 +50,18 @@ impl Decoder {
             || self.input.rest().first().is_some_and(|&first| !begins_control(first))
     }
 
+    /// Whether there are bytes to decode.
+    #[inline]
+    pub(super) fn has_input(&self) -> bool {
+        !self.input.rest().is_empty()
+    }
+
+    /// Whether nothing has arrived that was not told.
+    #[inline]
+    pub(super) fn has_nothing(&self) -> bool {
+        !self.has_input() && !self.assembler.is_within_message() && self.violation.is_none()
+    }
+
     /// Forgets everything that is not complete.
     pub(super) fn clear(&mut self) {
         self.input.clear();
@@ -89,6 +101,7 @@ impl Decoder {
         self.input.receive(buffer, taken);
     }
 
+    #[inline]
     pub(super) fn reclaim(&mut self, buffer: &mut Vec<u8>) {
         self.input.reclaim(buffer);
     }

@@ -147,6 +147,12 @@ impl Outgoing {
         self.forget_written();
     }
 
+    /// All that is to be written, if it lies side by side.
+    #[inline]
+    pub(super) fn piece(&self) -> Option<&[u8]> {
+        if self.large.is_empty() { Some(&self.buffer[self.written..]) } else { None }
+    }
+
     /// Fills `slices` with what is to be written next, and tells how many it filled.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut at = self.written;
@@ -227,7 +233,11 @@ impl Outgoing {
     /// Forgets everything that is not written.
     pub(super) fn clear(&mut self) {
         spare::give_outgoing(std::mem::take(&mut self.buffer));
-        *self = Outgoing::default();
+        self.written = 0;
+        if self.large.capacity() > 0 {
+            self.large = VecDeque::new();
+            self.large_bytes = 0;
+        }
     }
 }
 

@@ -52,7 +52,19 @@ impl Input {
     }
 
     /// Gives the driver its buffer back, or another where much of this one is still to be decoded.
+    #[inline]
     pub(super) fn reclaim(&mut self, buffer: &mut Vec<u8>) {
+        if self.lent && self.at == self.bytes.len() {
+            self.lent = false;
+            self.at = 0;
+            *buffer = std::mem::take(&mut self.bytes);
+        } else if self.bytes.capacity() > 0 {
+            self.reclaim_rest(buffer);
+        }
+    }
+
+    #[inline(never)]
+    fn reclaim_rest(&mut self, buffer: &mut Vec<u8>) {
         if self.lent {
             self.lent = false;
             if self.rest().len() > self.bytes.capacity() / 2 {
@@ -62,7 +74,7 @@ impl Input {
             let rest = self.rest().to_vec();
             *buffer = std::mem::replace(&mut self.bytes, rest);
             self.at = 0;
-        } else if self.bytes.capacity() > 0 && self.rest().is_empty() {
+        } else if self.rest().is_empty() {
             spare::give(std::mem::take(self).bytes);
         }
     }

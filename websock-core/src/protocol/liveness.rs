@@ -103,6 +103,15 @@ impl Liveness {
         next
     }
 
+    /// Whether the message that has begun took too long by the time when something was heard last.
+    #[inline]
+    pub(super) fn is_message_late(&self) -> bool {
+        self.message_began.is_some_and(|began| {
+            let end = self.message.and_then(|limit| began.checked_add(limit));
+            end.is_some_and(|end| end <= self.heard)
+        })
+    }
+
     /// When something will be due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.next().map(|(at, _)| at)
@@ -169,6 +178,20 @@ mod tests {
         assert_eq!(liveness.due(start + 11 * SECOND), Some(Due::Expired(Timeout::Message)));
         liveness.message_ended();
         assert_eq!(liveness.due(start + 11 * SECOND), None);
+    }
+
+    #[test]
+    fn a_message_is_late_when_its_last_bytes_came_too_late() {
+        let (mut liveness, start) = liveness(Options::default().message_timeout(10 * SECOND));
+        liveness.heard(start + 20 * SECOND);
+        assert!(!liveness.is_message_late());
+        liveness.message_goes_on();
+        liveness.heard(start + 29 * SECOND);
+        assert!(!liveness.is_message_late());
+        liveness.heard(start + 30 * SECOND);
+        assert!(liveness.is_message_late());
+        liveness.message_ended();
+        assert!(!liveness.is_message_late());
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl Protocol {
     /// Puts the memory that [`receive`](Self::receive) has taken back into `buffer`, so that it can serve another
     /// connection; what it now holds is of no meaning. Bytes that are still to be decoded get a place of their own, and
     /// those that are still to be written one of their size. To be called before waiting for anything.
+    #[inline]
     pub fn reclaim(&mut self, buffer: &mut Vec<u8>) {
         self.decoder.reclaim(buffer);
         self.outgoing.shrink();
@@ -171,7 +172,7 @@ impl Protocol {
     pub fn poll_event(&mut self) -> Option<Event> {
         match self.poll_message() {
             Some(message) => Some(Event::Message(message)),
-            None => self.poll_any_event(),
+            None => self.poll_other_event(),
         }
     }
 
@@ -179,6 +180,10 @@ impl Protocol {
     /// cost; where it gives `None`, [`poll_event`](Self::poll_event) knows more.
     #[inline]
     pub fn poll_message(&mut self) -> Option<Message> {
+        if self.decoder.has_input() { self.poll_short_message() } else { None }
+    }
+
+    fn poll_short_message(&mut self) -> Option<Message> {
         let message = self.decoder.poll_short_message()?;
         self.count(&message);
         Some(message)
@@ -188,6 +193,12 @@ impl Protocol {
     fn count(&mut self, message: &Message) {
         self.liveness.message_ended();
         self.received.count_message(message);
+    }
+
+    /// The next event that is not [easily decoded](Self::poll_message).
+    #[inline]
+    pub(crate) fn poll_other_event(&mut self) -> Option<Event> {
+        if self.decoder.has_nothing() { None } else { self.poll_any_event() }
     }
 
     fn poll_any_event(&mut self) -> Option<Event> {
@@ -289,6 +300,13 @@ impl Protocol {
         self.outgoing.unsent()
     }
 
+    /// All the bytes to write, if they lie side by side, as small frames do; where it gives `None`,
+    /// [`poll_transmit`](Self::poll_transmit) has them.
+    #[inline]
+    pub fn transmit_piece(&self) -> Option<&[u8]> {
+        self.outgoing.piece()
+    }
+
     /// Fills `slices` with the bytes to write next, in order, and tells how many slices it filled.
     pub fn poll_transmit<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.outgoing.slices(slices)
@@ -330,6 +348,13 @@ impl Protocol {
                 None
             }
         }
+    }
+
+    /// Whether a message that has not ended took too long already when bytes came last (SPEC T6). To be asked when all
+    /// of them are handled, as they may have ended it.
+    #[inline]
+    pub fn is_message_late(&self) -> bool {
+        self.liveness.is_message_late()
     }
 
     /// From `now` on nothing is read: no timer runs (SPEC T1, T4).
