@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use super::Socket;
@@ -35,6 +35,8 @@ pub(super) struct Driver<T, I> {
     pub(super) options: Options,
     high_water: usize,
     phase: Phase,
+    /// What wakes the task, as it was polled last: callbacks begin outside of any `poll` (see [`Driver::begin`]).
+    waker: Waker,
     turn: Turn,
 }
 
@@ -85,6 +87,7 @@ where
             high_water: options.get_write_high_water(),
             options,
             phase: Phase::BeforeInit,
+            waker: Waker::noop().clone(),
             turn: Turn::default(),
         }
     }
@@ -97,6 +100,8 @@ where
     ) -> Result<Infallible, Box<End>> {
         self.check_close_requested()?;
         self.phase = Phase::Init;
+        // Nothing but to note the waker.
+        self.until(|_, _| Poll::Ready(())).await;
         self.call(pin!(handler.init(socket))).await?;
         self.phase = Phase::AfterInit;
         let mut events = true;
@@ -125,16 +130,23 @@ where
             if self.must_pause() {
                 self.pause().await?;
             }
-            if let Some(message) = self.protocol.poll_message() {
-                self.call(pin!(handler.handle_in(message))).await?;
-                continue;
-            }
-            match self.protocol.poll_other_event() {
-                Some(Event::Message(message)) => self.call(pin!(handler.handle_in(message))).await?,
-                Some(Event::Control(control)) => self.call(pin!(handler.handle_control(control))).await?,
-                Some(Event::Close(frame)) => return Err(End::Remote(frame).into()),
-                Some(Event::Violation(violation)) => return Err(End::Violation(violation).into()),
-                None => return Ok(false),
+            let message = match self.protocol.poll_message() {
+                Some(message) => message,
+                None => match self.protocol.poll_other_event() {
+                    Some(Event::Message(message)) => message,
+                    Some(Event::Control(control)) => {
+                        self.call(pin!(handler.handle_control(control))).await?;
+                        continue;
+                    }
+                    Some(Event::Close(frame)) => return Err(End::Remote(frame).into()),
+                    Some(Event::Violation(violation)) => return Err(End::Violation(violation).into()),
+                    None => return Ok(false),
+                },
+            };
+            let mut callback = pin!(handler.handle_in(message));
+            match self.begin(callback.as_mut()) {
+                Poll::Ready(done) => done?,
+                Poll::Pending => self.finish_callback(callback).await?,
             }
         }
         Ok(true)
@@ -147,19 +159,64 @@ where
                 self.pause().await?;
             }
             let Some(info) = self.mailbox.pop() else { break };
-            self.call(pin!(handler.handle_info(info))).await?;
+            let mut callback = pin!(handler.handle_info(info));
+            match self.begin(callback.as_mut()) {
+                Poll::Ready(done) => done?,
+                Poll::Pending => self.finish_callback(callback).await?,
+            }
         }
         Ok(())
     }
 
-    /// Runs a callback and does what it answers. One that is ready at once costs nothing but its own work.
+    /// Runs a callback and does what it answers: for those that are rare, as this is an `await` all the same.
+    async fn call<F: Future<Output = HandleResult>>(
+        &mut self,
+        mut callback: Pin<&mut F>,
+    ) -> Result<(), Box<End>> {
+        match self.begin(callback.as_mut()) {
+            Poll::Ready(done) => done,
+            Poll::Pending => self.finish_callback(callback).await,
+        }
+    }
+
+    /// Begins a callback, and if it is ready at once does what it answers: that costs nothing but its own work.
+    ///
+    /// It is polled here and not awaited, with the waker that was noted last, for the compiler's sake: what it sees
+    /// stored in the callback's future just before it need not fetch from there, and a message on its way through the
+    /// handler is not copied about in memory.
     #[inline(always)]
-    fn call<'a, F: Future<Output = HandleResult>>(
-        &'a mut self,
-        callback: Pin<&'a mut F>,
-    ) -> Call<'a, T, I, F> {
-        self.turn.callbacks += 1;
-        Call { driver: self, callback, waiting_since: None }
+    fn begin<F: Future<Output = HandleResult>>(
+        &mut self,
+        callback: Pin<&mut F>,
+    ) -> Poll<Result<(), Box<End>>> {
+        callback.poll(&mut Context::from_waker(&self.waker)).map(|result| self.apply(result))
+    }
+
+    /// Waits for the end of a callback that was pending, and does what it answers.
+    async fn finish_callback<F: Future<Output = HandleResult>>(
+        &mut self,
+        mut callback: Pin<&mut F>,
+    ) -> Result<(), Box<End>> {
+        let mut waiting_since = None;
+        self.until(|driver, cx| {
+            if waiting_since.is_some()
+                && let Poll::Ready(result) = callback.as_mut().poll(cx)
+            {
+                driver.protocol.resume(now());
+                return Poll::Ready(driver.apply(result));
+            }
+            driver.poll_during_callback(&mut waiting_since, cx).map(Err)
+        })
+        .await
+    }
+
+    /// All waiting goes through here, so that the waker that is noted is always that of the last poll.
+    async fn until<R>(&mut self, mut poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<R>) -> R {
+        poll_fn(|cx| {
+            self.waker.clone_from(cx.waker());
+            poll(self, cx)
+        })
+        .await
     }
 
     /// Writes while a callback is pending (SPEC O11), and ends it if it takes too long (SPEC L11). Nothing is read
@@ -187,6 +244,7 @@ where
     /// What a callback answers is done here, and nowhere else (SPEC O).
     #[inline(always)]
     fn apply(&mut self, result: HandleResult) -> Result<(), Box<End>> {
+        self.turn.callbacks += 1;
         let Outcome { frames, ending } = match result {
             Ok(outcome) => outcome,
             Err(error) => return Err(End::Fail(error, None).into()),
@@ -221,7 +279,7 @@ where
         if self.line.broken() == Some(Broken::TimedOut) {
             return Err(End::Timeout(Timeout::Write).into());
         }
-        let room = poll_fn(|cx| self.poll_room(cx)).await;
+        let room = self.until(Self::poll_room).await;
         self.protocol.resume(now());
         room
     }
@@ -256,7 +314,7 @@ where
     async fn wait(&mut self, busy: bool) -> Result<bool, Box<End>> {
         let mut woken = false;
         let mut gave_a_turn = false;
-        poll_fn(|cx| self.poll_wait(busy, &mut woken, &mut gave_a_turn, cx)).await
+        self.until(|driver, cx| driver.poll_wait(busy, &mut woken, &mut gave_a_turn, cx)).await
     }
 
     fn poll_wait(
@@ -330,37 +388,6 @@ where
     /// When the peer will have taken nothing for too long.
     pub(super) fn write_deadline(&self) -> Option<Instant> {
         after(self.line.stalled()?, self.options.get_write_timeout())
-    }
-}
-
-/// A callback that runs, and what is done of what it answers.
-struct Call<'a, T, I, F> {
-    driver: &'a mut Driver<T, I>,
-    callback: Pin<&'a mut F>,
-    waiting_since: Option<Instant>,
-}
-
-impl<T, I, F> Future for Call<'_, T, I, F>
-where
-    T: Transport,
-    I: Send + 'static,
-    F: Future<Output = HandleResult>,
-{
-    type Output = Result<(), Box<End>>;
-
-    /// Inlined, so that a message on its way through the handler is not copied about in memory.
-    #[inline(always)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Call { driver, callback, waiting_since } = &mut *self;
-        match callback.as_mut().poll(cx) {
-            Poll::Ready(result) => {
-                if waiting_since.is_some() {
-                    driver.protocol.resume(now());
-                }
-                Poll::Ready(driver.apply(result))
-            }
-            Poll::Pending => driver.poll_during_callback(waiting_since, cx).map(Err),
-        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! The life of a connection (SPEC L).
 
 use std::future::{Future, ready};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Wake};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::yield_now;
 use tokio::time::sleep;
@@ -300,6 +304,50 @@ async fn a_handler_whose_task_is_dropped_is_dropped_without_terminate() {
         }
         assert!(!calls.iter().any(|call| call.starts_with("terminate")), "{stuck_in}: {calls:?}");
     }
+}
+
+/// A handler of which each message waits until it is let go on.
+struct Held(Arc<Notify>);
+
+impl WebSock for Held {
+    type Info = ();
+
+    async fn handle_in(&mut self, message: Message) -> HandleResult {
+        self.0.notified().await;
+        Ok(Outcome::push(message))
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_callback_wakes_who_polled_the_connection_last() {
+    let (gate, [one, other]) = (Arc::new(Notify::new()), <[Arc<Woken>; 2]>::default());
+    let (mut peer, io) = tokio::io::duplex(1024);
+    let connection = accepted(&Options::default()).connection(Held(gate.clone()));
+    let mut connection = pin!(connection.run(io, Bytes::new()));
+    let mut poll = |woken: &Arc<Woken>| {
+        let pending = connection.as_mut().poll(&mut Context::from_waker(&woken.clone().into())).is_pending();
+        assert!(pending);
+        woken.0.store(false, Ordering::Relaxed);
+    };
+    poll(&one);
+    peer.write_all(&[text("a"), text("b"), text("c")].concat()).await.unwrap();
+    for last in [&other, &one, &other] {
+        poll(last);
+        gate.notify_one();
+        assert!(last.0.load(Ordering::Relaxed));
+    }
+    poll(&one);
+    peer.write_all(&text("d")).await.unwrap();
+    assert!(one.0.load(Ordering::Relaxed));
 }
 
 /// A handler that has nothing but what every handler must have.
