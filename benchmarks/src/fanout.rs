@@ -1,6 +1,6 @@
 //! One message that goes to all: a publisher, and many who listen.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -8,6 +8,7 @@ use crate::Result;
 use crate::frames::{Batch, Random};
 use crate::meter::{Meter, Speed, Timing};
 use crate::process::Process;
+use crate::turns;
 use crate::wire::{Poller, Wire};
 
 /// What is published. The next message is sent when everybody has the last one.
@@ -24,27 +25,44 @@ struct Generator {
     message: Batch,
 }
 
-/// The figures are for each message that was delivered.
-pub(crate) fn run(process: &Process, fanout: &Fanout, timing: Timing) -> Result<Option<Speed>> {
-    let poller = Poller::new()?;
-    let wire = |number| poller.add(process.connect(number)?, number);
-    let wires = (0..=fanout.subscribers).map(wire).collect::<Result<_>>()?;
-    let message = Batch::published(process.server.kind.is_bare(), fanout.size, &mut Random::new());
-    let mut generator = Generator { poller, wires, message };
+/// A server with its subscribers. The figures are for each message that was delivered.
+pub(crate) struct Session<'a> {
+    generator: Generator,
+    meter: Meter<'a>,
+}
 
-    let measure_from = Instant::now() + timing.warm_up;
-    while Instant::now() < measure_from {
-        generator.publish()?;
+impl<'a> Session<'a> {
+    pub(crate) fn warm(process: &'a Process, fanout: &Fanout, timing: Timing) -> Result<Self> {
+        let poller = Poller::new()?;
+        let wire = |number| poller.add(process.connect(number)?, number);
+        let wires = (0..=fanout.subscribers).map(wire).collect::<Result<_>>()?;
+        let message = Batch::published(process.server.kind.is_bare(), fanout.size, &mut Random::new());
+        let mut generator = Generator { poller, wires, message };
+        let until = Instant::now() + timing.warm_up;
+        while Instant::now() < until {
+            generator.publish()?;
+        }
+        Ok(Session { generator, meter: Meter::interrupted(process) })
     }
-    let mut meter = Meter::start(process)?;
-    let (mut delivered, until) = (0, Instant::now() + timing.measure);
-    while Instant::now() < until {
-        let sent = Instant::now();
-        generator.publish()?;
-        meter.came_back(sent, Instant::now());
-        delivered += fanout.subscribers;
+}
+
+impl turns::Session for Session<'_> {
+    fn turn(&mut self, time: Duration) -> Result<()> {
+        self.meter.go_on()?;
+        self.generator.poller.go_on();
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            let sent = Instant::now();
+            self.generator.publish()?;
+            self.meter.came_back(sent, Instant::now());
+        }
+        self.meter.interrupt()
     }
-    meter.stop(delivered as f64)
+
+    fn end(self) -> Result<Option<Speed>> {
+        let delivered = self.meter.counted() * (self.generator.wires.len() - 1);
+        self.meter.stop(delivered as f64)
+    }
 }
 
 impl Generator {

@@ -8,6 +8,7 @@ use crate::Result;
 use crate::frames::{Batch, Payload, Random};
 use crate::meter::{Meter, Speed, Timing};
 use crate::process::Process;
+use crate::turns;
 use crate::wire::{Poller, Wire};
 
 /// What is sent.
@@ -28,62 +29,31 @@ struct Generator {
     sent: Vec<Instant>,
 }
 
-/// How long a server has its turn: long enough to be in full swing, and short beside what changes the machine's speed.
-const TURN: Duration = Duration::from_millis(20);
-
-/// A server with its load, which rests between its turns.
-struct Session<'a> {
+/// A server with its load.
+pub(crate) struct Session<'a> {
     generator: Generator,
     meter: Meter<'a>,
-}
-
-/// One server alone.
-pub(crate) fn run(process: &Process, load: &Load, timing: Timing) -> Result<Option<Speed>> {
-    let mut session = Session::warm(process, load, timing)?;
-    session.turn(timing.measure)?;
-    session.end(load)
-}
-
-/// Several servers in turns, for what each turn costs beside the others' of the same moment.
-pub(crate) fn run_in_turns(
-    processes: &[Result<Process>],
-    load: &Load,
-    timing: Timing,
-) -> Vec<Result<Option<Speed>>> {
-    let mut sessions = Vec::new();
-    for process in processes {
-        let process = process.as_ref().map_err(|error| error.to_string().into());
-        sessions.push(process.and_then(|process| Session::warm(process, load, timing)));
-    }
-    let turns = timing.measure.as_nanos().div_ceil(TURN.as_nanos());
-    for _ in 0..turns {
-        for session in &mut sessions {
-            if let Ok(working) = session
-                && let Err(error) = working.turn(TURN)
-            {
-                *session = Err(error);
-            }
-        }
-    }
-    sessions.into_iter().map(|session| session?.end(load)).collect()
+    in_flight: usize,
 }
 
 impl<'a> Session<'a> {
-    fn warm(process: &'a Process, load: &Load, timing: Timing) -> Result<Self> {
+    pub(crate) fn warm(process: &'a Process, load: &Load, timing: Timing) -> Result<Self> {
         let mut generator = Generator::connect(process, load)?;
         generator.work(timing.warm_up, None)?;
-        Ok(Session { generator, meter: Meter::interrupted(process) })
+        Ok(Session { generator, meter: Meter::interrupted(process), in_flight: load.in_flight })
     }
+}
 
+impl turns::Session for Session<'_> {
     fn turn(&mut self, time: Duration) -> Result<()> {
         self.meter.go_on()?;
         self.generator.work(time, Some(&mut self.meter))?;
         self.meter.interrupt()
     }
 
-    fn end(self, load: &Load) -> Result<Option<Speed>> {
+    fn end(self) -> Result<Option<Speed>> {
         let batches = self.meter.counted();
-        self.meter.stop(batches as f64 * load.in_flight as f64)
+        self.meter.stop(batches as f64 * self.in_flight as f64)
     }
 }
 

@@ -25,6 +25,7 @@ mod runner;
 mod scenario;
 mod servers;
 mod summary;
+mod turns;
 mod wire;
 
 /// What goes wrong here is told to a person, and ends the measurement.

@@ -5,21 +5,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::load::Load;
 use crate::machine::{Cores, Machine, Split};
 use crate::memory::Memory;
 use crate::meter::{Speed, Timing};
 use crate::process::{self, Process};
 use crate::scenario::{self, Scenario, Work};
 use crate::servers::{self, Kind, Server};
-use crate::{Result, Run, connect, deflate, fanout, load, machine, memory, report};
+use crate::{Result, Run, connect, deflate, fanout, load, machine, memory, report, turns};
 
 /// How often a measurement is repeated in which nothing came back: a lost segment can hold up a single connection for
 /// longer than a short one takes.
 const SILENT: usize = 2;
 
-/// With up to so many connections each, servers are measured in turns.
-const AT_ONCE: usize = 100;
+/// With up to so many connections to all of them, servers are measured in turns.
+const AT_ONCE: usize = 6000;
 
 /// Files that the process has open besides its connections.
 const OTHER_FILES: usize = 100;
@@ -94,9 +93,17 @@ pub(crate) fn run(options: &Run) -> Result<()> {
             servers.rotate_left(rotate);
             let split = cores.split(scenario.workers)?;
             machine::pin(&[split.generator])?;
+            let in_turns = servers.len() * scenario.connections() <= AT_ONCE.min(files()?);
             let measured = match &scenario.work {
-                Work::Echo(load) if load.connections <= AT_ONCE => {
-                    measure_in_turns(&servers, scenario.workers, load, &split, timing)
+                Work::Echo(load) if in_turns => {
+                    let processes = start(&servers, scenario.workers, &split);
+                    let warm = |process| load::Session::warm(process, load, timing);
+                    measured(turns::run(&processes, timing, warm))
+                }
+                Work::Fanout(fanout) if in_turns => {
+                    let processes = start(&servers, scenario.workers, &split);
+                    let warm = |process| fanout::Session::warm(process, fanout, timing);
+                    measured(turns::run(&processes, timing, warm))
                 }
                 _ => {
                     servers.iter().map(|server| measure(server, scenario, &split, timing, retries)).collect()
@@ -131,7 +138,7 @@ fn scenarios(options: &Run) -> Result<Vec<Scenario>> {
         [] => scenario::all(options.quick),
         names => names.iter().map(|name| scenario::find(name, options.quick)).collect::<Result<_>>()?,
     };
-    let files = usize::try_from(machine::raise_open_files()?).unwrap_or(usize::MAX) - OTHER_FILES;
+    let files = files()?;
     for scenario in &mut scenarios {
         if let Work::Idle(idle) = &mut scenario.work {
             idle.connections = idle.connections.min(files);
@@ -145,6 +152,11 @@ fn scenarios(options: &Run) -> Result<Vec<Scenario>> {
         fits
     });
     Ok(scenarios)
+}
+
+/// How many connections there are files for.
+fn files() -> Result<usize> {
+    Ok(usize::try_from(machine::raise_open_files()?).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES))
 }
 
 fn chosen(options: &Run) -> Result<Vec<&'static Server>> {
@@ -164,20 +176,16 @@ fn matching(servers: &[&'static Server], scenario: &Scenario) -> impl Iterator<I
     servers.iter().copied().filter(|server| server.job == scenario.job())
 }
 
-/// All of them in turns, each in a process of its own that rests meanwhile.
-fn measure_in_turns(
-    servers: &[&'static Server],
-    workers: usize,
-    load: &Load,
-    split: &Split,
-    timing: Timing,
-) -> Vec<Result<Measured>> {
-    let start = |server: &&'static Server| Process::start(server, workers, &split.server, None);
-    let processes: Vec<_> = servers.iter().map(start).collect();
+/// All of them, each in a process of its own.
+fn start(servers: &[&'static Server], workers: usize, split: &Split) -> Vec<Result<Process>> {
+    servers.iter().map(|server| Process::start(server, workers, &split.server, None)).collect()
+}
+
+fn measured(speeds: Vec<Result<Option<Speed>>>) -> Vec<Result<Measured>> {
     let measured = |speed: Result<Option<Speed>>| {
         Ok(Measured::Speed(speed?.ok_or("nothing came back in the measured time")?))
     };
-    load::run_in_turns(&processes, load, timing).into_iter().map(measured).collect()
+    speeds.into_iter().map(measured).collect()
 }
 
 /// Once, or again when it was disturbed.
@@ -192,9 +200,9 @@ fn measure(
     loop {
         let process = Process::start(server, scenario.workers, &split.server, scenario.offer())?;
         let speed = match &scenario.work {
-            Work::Echo(load) => load::run(&process, load, timing)?,
+            Work::Echo(load) => turns::alone(load::Session::warm(&process, load, timing)?, timing)?,
             Work::Deflate(deflate) => deflate::run(&process, deflate, timing)?,
-            Work::Fanout(fanout) => fanout::run(&process, fanout, timing)?,
+            Work::Fanout(fanout) => turns::alone(fanout::Session::warm(&process, fanout, timing)?, timing)?,
             Work::Connect(connect) => connect::run(&process, connect, timing)?,
             Work::Idle(idle) => return Ok(Measured::Memory(memory::run(&process, idle)?)),
         };
