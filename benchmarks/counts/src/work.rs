@@ -1,14 +1,18 @@
 //! The scenarios: messages that come back, through the engine alone and through the driver.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use websock_core::protocol::Protocol;
 use websock_core::upgrade::{Accepted, HttpVersion, negotiate};
-use websock_core::{Bytes, HandleResult, Message, Options, Outcome, RequestHead, WebSock};
+use websock_core::{
+    Bytes, HandleResult, Mailbox, Message, Options, Outcome, Prepared, RequestHead, Socket, WebSock,
+};
 
 /// What is counted.
 pub(crate) struct Work {
@@ -28,6 +32,7 @@ pub(crate) const WORKS: &[Work] = &[
     Work { name: "engine-256k-x1", messages: 40, run: |count| engine(binary(256 * 1024), 1, count) },
     Work { name: "driver-20-x32", messages: 3200, run: |count| driver(binary(20), 32, count) },
     Work { name: "driver-20-x1", messages: 3000, run: |count| driver(binary(20), 1, count) },
+    Work { name: "driver-info-x1", messages: 3000, run: informed },
     Work { name: "driver-1k-text-x8", messages: 1600, run: |count| driver(text(1024), 8, count) },
     Work { name: "driver-16k-x4", messages: 400, run: |count| driver(binary(16 * 1024), 4, count) },
 ];
@@ -181,6 +186,89 @@ fn driver(sending: Sending, together: usize, count: usize) {
     let runtime = runtime.expect("a runtime without a driver of its own always starts");
     runtime.block_on(async {
         let served = tokio::spawn(accepted().connection(Echo).run(peer, Bytes::new()));
+        served.await.expect("the connection does not panic");
+    });
+}
+
+/// A subscriber: what comes by the mailbox goes out.
+struct Subscriber(Option<oneshot::Sender<Mailbox<Prepared>>>);
+
+impl WebSock for Subscriber {
+    type Info = Prepared;
+
+    async fn init(&mut self, socket: Socket<Prepared>) -> HandleResult {
+        if let Some(subscribed) = self.0.take() {
+            subscribed.send(socket.mailbox().clone()).ok();
+        }
+        Ok(Outcome::none())
+    }
+
+    async fn handle_in(&mut self, _: Message) -> HandleResult {
+        Ok(Outcome::none())
+    }
+
+    async fn handle_info(&mut self, frame: Prepared) -> HandleResult {
+        Ok(Outcome::push(frame))
+    }
+}
+
+/// A peer that only reads, until it has so many frames.
+struct Reader {
+    frames: usize,
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.frames == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+impl AsyncWrite for Reader {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        assert_eq!(bytes.len(), 66);
+        self.frames -= 1;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Lets the other task run, and the runtime do nothing else.
+async fn pass() {
+    let mut passed = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut passed, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A connection that is woken by its mailbox for each message of 64 B, and sends it.
+fn informed(count: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime without a driver of its own always starts");
+    let frame = Prepared::binary([7; 64]);
+    runtime.block_on(async {
+        let (subscribe, subscribed) = oneshot::channel();
+        let connection = accepted().connection(Subscriber(Some(subscribe)));
+        let served = tokio::spawn(connection.run(Reader { frames: count }, Bytes::new()));
+        let publish = async move {
+            let mailbox = subscribed.await.expect("the connection lives");
+            for _ in 0..count {
+                mailbox.try_send(frame.clone()).expect("there is room");
+                pass().await;
+            }
+        };
+        tokio::spawn(publish).await.expect("nobody panics");
         served.await.expect("the connection does not panic");
     });
 }

@@ -44,8 +44,41 @@ struct Shared<I> {
     state: Mutex<State<I>>,
 }
 
+/// Messages in their order. There is mostly one at a time, and that needs no memory of its own.
+struct Queue<I> {
+    first: Option<I>,
+    /// Nothing, if there is no first.
+    rest: VecDeque<I>,
+}
+
+impl<I> Queue<I> {
+    fn new() -> Self {
+        Queue { first: None, rest: VecDeque::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn push(&mut self, info: I) {
+        match self.first {
+            None => self.first = Some(info),
+            Some(_) => self.rest.push_back(info),
+        }
+    }
+
+    /// Takes the first; with the last one no memory is held (SPEC B8).
+    fn pop(&mut self) -> Option<I> {
+        let next = self.rest.pop_front();
+        if next.is_none() && self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
+        }
+        std::mem::replace(&mut self.first, next)
+    }
+}
+
 struct State<I> {
-    queue: VecDeque<I>,
+    queue: Queue<I>,
     close: Option<CloseRequest>,
     cut: bool,
     closed: bool,
@@ -91,7 +124,7 @@ pub(super) fn mailbox<I>(capacity: usize) -> (Mailbox<I>, Receiver<I>) {
         has_messages: AtomicBool::new(false),
         has_close: AtomicBool::new(false),
         state: Mutex::new(State {
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             close: None,
             cut: false,
             closed: false,
@@ -179,7 +212,7 @@ impl<I> Shared<I> {
         if state.closed {
             return Err(info);
         }
-        state.queue.push_back(info);
+        state.queue.push(info);
         self.has_messages.store(true, Ordering::Release);
         wake_driver(state);
         Ok(())
@@ -237,9 +270,8 @@ impl<I> Receiver<I> {
             return None;
         }
         let mut state = self.shared.lock();
-        let info = state.queue.pop_front();
+        let info = state.queue.pop();
         if state.queue.is_empty() {
-            state.queue = VecDeque::new();
             self.shared.has_messages.store(false, Ordering::Release);
         }
         drop(state);
@@ -299,7 +331,7 @@ impl<I> Receiver<I> {
         let mut state = self.shared.lock();
         state.closed = true;
         state.driver = None;
-        let waiting = std::mem::take(&mut state.queue);
+        let waiting = std::mem::replace(&mut state.queue, Queue::new());
         drop(state);
         drop(waiting);
     }
@@ -374,5 +406,28 @@ impl<I> TrySendError<I> {
         match self {
             TrySendError::Full(info) | TrySendError::Closed(info) => info,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_keep_their_order_and_the_last_leaves_no_memory() {
+        let (mut queue, mut pushed, mut popped) = (Queue::new(), 0, 0);
+        for (pushes, pops) in [(1, 1), (3, 2), (2, 3), (1, 0), (5, 6)] {
+            for _ in 0..pushes {
+                queue.push(pushed);
+                pushed += 1;
+                assert!(!queue.is_empty());
+            }
+            for _ in 0..pops {
+                assert_eq!(queue.pop(), Some(popped));
+                popped += 1;
+            }
+            assert_eq!(queue.is_empty(), pushed == popped);
+        }
+        assert_eq!((popped, queue.pop(), queue.rest.capacity()), (12, None, 0));
     }
 }
