@@ -310,7 +310,7 @@ where
     }
 
     /// Waits until there is something to do, and tells whether the peer may have sent it. With `busy` there is
-    /// something already: then only writing goes on.
+    /// something already: then it is waited only when others are to have their turn, or the peer is to read.
     async fn wait(&mut self, busy: bool) -> Result<bool, Box<End>> {
         let mut woken = false;
         let mut gave_a_turn = false;
@@ -324,6 +324,10 @@ where
         gave_a_turn: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Box<End>>> {
+        if busy && !self.turn.is_spent() && self.protocol.unsent() < self.high_water {
+            // What is queued goes out together with what follows.
+            return Poll::Ready(Ok(true));
+        }
         self.write(cx);
         if has_passed(self.write_deadline()) {
             return Poll::Ready(Err(End::Timeout(Timeout::Write).into()));

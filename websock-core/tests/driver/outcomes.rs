@@ -10,7 +10,7 @@ use websock_core::{
 
 use crate::support::{
     Answer, Gate, accepted, answer, close, connect, connect_over, connect_within, go_on, ping, pong, push,
-    text, transport,
+    quiet, text, transport,
 };
 
 const TRY_AGAIN: CloseCode = CloseCode::TRY_AGAIN;
@@ -199,6 +199,23 @@ async fn what_is_queued_is_written_while_a_callback_is_pending() {
     gate.open();
     assert_eq!(peer.next().await, "text done");
     assert_eq!(handler.next().await, "text next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pushed_in_one_turn_is_one_write() {
+    for (messages, writes) in [(1, 1), (100, 1), (127, 1), (200, 2)] {
+        let (actor, stage) = transport();
+        stage.send(text("x").repeat(messages));
+        let _handler = connect_over(actor, Options::default(), |call| match call {
+            "text x" => push("y"),
+            _ => go_on(),
+        });
+        quiet().await;
+        let log = stage.log();
+        let written: Vec<_> = log.iter().filter(|done| done.starts_with("write")).collect();
+        assert_eq!(written.len(), writes, "{messages}: {written:?}");
+        assert_eq!(stage.frames(), vec!["text y"; messages]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
