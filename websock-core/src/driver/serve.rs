@@ -329,7 +329,7 @@ where
             return Poll::Ready(Ok(true));
         }
         self.write(cx);
-        if has_passed(self.write_deadline()) {
+        if self.line.broken() == Some(Broken::TimedOut) || has_passed(self.write_deadline()) {
             return Poll::Ready(Err(End::Timeout(Timeout::Write).into()));
         }
         if self.turn.is_spent() {

@@ -147,7 +147,7 @@ impl Outgoing {
         self.forget_written();
     }
 
-    /// All that is to be written, if it lies side by side.
+    /// All that is to be written, if it lies side by side; empty, if nothing is.
     #[inline]
     pub(super) fn piece(&self) -> Option<&[u8]> {
         if self.large.is_empty() { Some(&self.buffer[self.written..]) } else { None }

@@ -301,7 +301,7 @@ impl Protocol {
     }
 
     /// All the bytes to write, if they lie side by side, as small frames do; where it gives `None`,
-    /// [`poll_transmit`](Self::poll_transmit) has them.
+    /// [`poll_transmit`](Self::poll_transmit) has them. Empty, if nothing is [unsent](Self::unsent).
     #[inline]
     pub fn transmit_piece(&self) -> Option<&[u8]> {
         self.outgoing.piece()

@@ -220,6 +220,20 @@ async fn a_peer_that_takes_nothing_during_a_callback_is_cut_off_when_it_returns(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_is_cut_off_also_after_the_last_callback_of_a_round() {
+    let (actor, stage) = transport();
+    stage.room(0);
+    let mut handler = connect_over(actor, no_timers().write_timeout(30 * SECOND), |call| match call {
+        "init" => push("x".repeat(98)),
+        "info 63" => slowly(100 * SECOND, Outcome::none()),
+        _ => go_on(),
+    });
+    let mailbox = handler.mailbox().await;
+    (0..64).for_each(|info| mailbox.try_send(info).unwrap());
+    cut_off(&mut handler, &stage, 100_000).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_left_to_write_at_the_close_is_under_the_write_timeout() {
     let (mut handler, stage) = connect_stuck(no_timers().write_timeout(10 * SECOND));
     stage.send(text("stop"));
