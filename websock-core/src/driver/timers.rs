@@ -33,13 +33,24 @@ pub(super) struct Alarm {
 
 impl Alarm {
     /// Ready when the deadline has passed. Without one it never is.
+    #[inline]
     pub(super) fn poll(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = deadline.map(tokio::time::Instant::from_std) else { return Poll::Pending };
+        if let Some(sleep) = &self.sleep
+            && sleep.deadline() <= deadline
+            && !sleep.is_elapsed()
+            && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            return Poll::Pending;
+        }
+        self.poll_sleep(deadline, cx)
+    }
+
+    #[cold]
+    fn poll_sleep(&mut self, deadline: tokio::time::Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if deadline < sleep.deadline() {
             sleep.as_mut().reset(deadline);
-        } else if !sleep.is_elapsed() && wakes(self.waker.as_ref(), cx) {
-            return Poll::Pending;
         }
         loop {
             // Without budget the timer would not take the waker.
@@ -54,11 +65,6 @@ impl Alarm {
             sleep.as_mut().reset(deadline);
         }
     }
-}
-
-/// Whether this wakes the task that runs.
-fn wakes(waker: Option<&Waker>, cx: &Context<'_>) -> bool {
-    waker.is_some_and(|waker| waker.will_wake(cx.waker()))
 }
 
 #[cfg(test)]

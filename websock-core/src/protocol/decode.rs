@@ -4,6 +4,8 @@
 //! a header or a control frame stays where it is (at most 139 bytes), and a data payload moves on to the
 //! [`Assembler`].
 
+use std::hint::cold_path;
+
 use bytes::{BufMut, Bytes};
 
 use super::assemble::Assembler;
@@ -91,14 +93,22 @@ impl Decoder {
         }
     }
 
+    #[inline(always)]
     pub(super) fn receive(&mut self, buffer: &mut Vec<u8>) {
         self.assembler.expect_any();
-        let mut taken = 0;
-        if self.assembler.has_open_frame() && self.input.rest().is_empty() {
-            taken = self.assembler.missing().min(buffer.len());
-            self.violation = self.assembler.receive(&mut buffer[..taken]).err();
-        }
+        let taken = if self.assembler.has_open_frame() { self.receive_for_open_frame(buffer) } else { 0 };
         self.input.receive(buffer, taken);
+    }
+
+    /// Takes what belongs to the payload of the open frame, and tells how much that is.
+    #[cold]
+    fn receive_for_open_frame(&mut self, buffer: &mut [u8]) -> usize {
+        if self.has_input() {
+            return 0;
+        }
+        let taken = self.assembler.missing().min(buffer.len());
+        self.violation = self.assembler.receive(&mut buffer[..taken]).err();
+        taken
     }
 
     #[inline]
@@ -113,7 +123,7 @@ impl Decoder {
 
     #[inline]
     pub(super) fn outstanding(&self) -> Option<usize> {
-        if self.input.rest().is_empty() { self.assembler.missing_plain() } else { None }
+        if self.has_input() { None } else { self.assembler.missing_plain() }
     }
 
     pub(super) fn receive_payload(&mut self, bytes: &[u8]) {
@@ -121,7 +131,7 @@ impl Decoder {
     }
 
     pub(super) fn direct_buffer(&mut self) -> Option<impl BufMut + '_> {
-        if self.input.rest().is_empty() { self.assembler.direct() } else { None }
+        if self.has_input() { None } else { self.assembler.direct() }
     }
 
     pub(super) fn receive_direct(&mut self, count: usize) {
@@ -138,12 +148,14 @@ impl Decoder {
     #[inline]
     pub(super) fn poll_short_message(&mut self) -> Option<Message> {
         if self.assembler.is_within_message() || self.violation.is_some() {
+            cold_path();
             return None;
         }
         let (opcode, payload) = self.input.short_message(self.assembler.message_limit())?;
         match self.assembler.short(opcode, payload) {
             Ok(message) => Some(message),
             Err(violation) => {
+                cold_path();
                 self.violation = Some(violation);
                 None
             }

@@ -112,11 +112,21 @@ impl Outgoing {
         self.large.push_back(Large { at: self.buffer.len(), payload });
     }
 
-    #[cold]
+    #[inline(never)]
     fn make_room(&mut self, length: usize) {
         if self.buffer.capacity() == 0 {
             self.buffer = spare::take_outgoing();
-        } else if self.written >= self.buffer.len() / 2 {
+            if self.buffer.capacity() < length {
+                self.buffer.reserve(length.max(FIRST_ROOM));
+            }
+        } else {
+            self.grow(length);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, length: usize) {
+        if self.written >= self.buffer.len() / 2 {
             // For a peer that never takes everything, the buffer would grow for ever.
             self.buffer.drain(..self.written);
             self.forget_written();

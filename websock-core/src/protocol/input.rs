@@ -29,15 +29,26 @@ impl Input {
     }
 
     /// Takes what was read, with the buffer where that saves a copy.
+    #[inline]
     pub(super) fn receive(&mut self, buffer: &mut Vec<u8>, from: usize) {
         if self.rest().is_empty() {
             self.bytes = std::mem::take(buffer);
             self.at = from;
             self.lent = true;
         } else {
-            self.keep_rest(buffer.len());
-            self.bytes.extend_from_slice(&buffer[from..]);
+            self.append(&buffer[from..]);
         }
+    }
+
+    /// Adds bytes to those that are not decoded yet.
+    #[cold]
+    fn append(&mut self, bytes: &[u8]) {
+        if self.at > 0 {
+            self.bytes.drain(..self.at);
+            self.at = 0;
+        }
+        self.bytes.reserve_exact(bytes.len());
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Takes bytes that came behind a payload, when everything before them is decoded.
@@ -54,16 +65,19 @@ impl Input {
     /// Gives the driver its buffer back, or another where much of this one is still to be decoded.
     #[inline]
     pub(super) fn reclaim(&mut self, buffer: &mut Vec<u8>) {
+        if self.bytes.capacity() == 0 {
+            return;
+        }
         if self.lent && self.at == self.bytes.len() {
             self.lent = false;
             self.at = 0;
             *buffer = std::mem::take(&mut self.bytes);
-        } else if self.bytes.capacity() > 0 {
+        } else {
             self.reclaim_rest(buffer);
         }
     }
 
-    #[inline(never)]
+    #[cold]
     fn reclaim_rest(&mut self, buffer: &mut Vec<u8>) {
         if self.lent {
             self.lent = false;
@@ -77,15 +91,6 @@ impl Input {
         } else if self.rest().is_empty() {
             spare::give(std::mem::take(self).bytes);
         }
-    }
-
-    /// Drops what is decoded, and makes room for so many bytes behind the rest.
-    fn keep_rest(&mut self, more: usize) {
-        if self.at > 0 {
-            self.bytes.drain(..self.at);
-            self.at = 0;
-        }
-        self.bytes.reserve_exact(more);
     }
 
     /// Drops everything but the driver's buffer.

@@ -13,6 +13,8 @@ pub(super) struct Liveness {
     idle: Option<Duration>,
     keepalive: Option<Keepalive>,
     message: Option<Duration>,
+    /// What silence alone leads to first comes after this.
+    patience: Option<Duration>,
     /// When the last byte came.
     heard: Instant,
     /// When a ping went out that nothing has answered.
@@ -34,10 +36,12 @@ pub(super) enum Due {
 
 impl Liveness {
     pub(super) fn new(options: &Options, now: Instant) -> Self {
+        let (idle, keepalive) = (options.get_timeout(), options.get_keepalive());
         Liveness {
-            idle: options.get_timeout(),
-            keepalive: options.get_keepalive(),
+            idle,
+            keepalive,
             message: options.get_message_timeout(),
+            patience: idle.into_iter().chain(keepalive.map(|keepalive| keepalive.interval())).min(),
             heard: now,
             pinged: None,
             message_began: None,
@@ -106,14 +110,27 @@ impl Liveness {
     /// Whether the message that has begun took too long by the time when something was heard last.
     #[inline]
     pub(super) fn is_message_late(&self) -> bool {
-        self.message_began.is_some_and(|began| {
-            let end = self.message.and_then(|limit| began.checked_add(limit));
-            end.is_some_and(|end| end <= self.heard)
-        })
+        self.message_began.is_some_and(|began| self.is_late(began))
+    }
+
+    #[cold]
+    fn is_late(&self, began: Instant) -> bool {
+        let end = self.message.and_then(|limit| began.checked_add(limit));
+        end.is_some_and(|end| end <= self.heard)
     }
 
     /// When something will be due.
+    #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.pinged.is_none() && self.message_began.is_none() && self.paused.is_none() {
+            self.heard.checked_add(self.patience?)
+        } else {
+            self.next_deadline()
+        }
+    }
+
+    #[cold]
+    fn next_deadline(&self) -> Option<Instant> {
         self.next().map(|(at, _)| at)
     }
 

@@ -38,6 +38,7 @@ mod liveness;
 mod mask;
 mod traffic;
 
+use std::hint::cold_path;
 use std::io::IoSlice;
 use std::time::Instant;
 
@@ -100,11 +101,20 @@ impl Protocol {
     ///
     /// The bytes may be cut anywhere (SPEC F7). After the peer's Close they are ignored (SPEC X7); after ours, or a
     /// violation, everything but the peer's Close is. The buffer's memory may be taken, until [`reclaim`](Self::reclaim) gives it back.
+    #[inline]
     pub fn receive(&mut self, buffer: &mut Vec<u8>, now: Instant) {
         self.liveness.heard(now);
         if self.closing.can_receive() {
             self.decoder.receive(buffer);
-        } else if !self.closing.has_received_close() {
+        } else {
+            self.receive_after_end(buffer);
+        }
+    }
+
+    /// What comes when nothing is received any more: only the peer's Close counts.
+    #[cold]
+    fn receive_after_end(&mut self, buffer: &mut Vec<u8>) {
+        if !self.closing.has_received_close() {
             self.decoder.receive(buffer);
             self.look_for_close();
         }
@@ -261,11 +271,16 @@ impl Protocol {
     /// Queues a message. After [`close`](Self::close) it is dropped: nothing follows a Close frame (SPEC O6).
     #[inline(always)]
     pub fn send(&mut self, frame: Frame) {
-        if self.closing.can_send() {
-            self.sent.count_frame(&frame);
-            match &mut self.deflater {
-                None => self.outgoing.push(frame),
-                Some(deflater) => deflater.push(frame, &mut self.outgoing),
+        if !self.closing.can_send() {
+            cold_path();
+            return;
+        }
+        self.sent.count_frame(&frame);
+        match &mut self.deflater {
+            None => self.outgoing.push(frame),
+            Some(deflater) => {
+                cold_path();
+                deflater.push(frame, &mut self.outgoing);
             }
         }
     }

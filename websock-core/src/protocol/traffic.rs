@@ -36,6 +36,11 @@ impl Count {
 }
 
 impl Traffic {
+    #[cold]
+    fn count_control(&mut self, opcode: Opcode, length: usize) {
+        if opcode == Opcode::Ping { self.ping.add(length) } else { self.pong.add(length) }
+    }
+
     #[inline]
     pub(super) fn count_message(&mut self, message: &Message) {
         match message {
@@ -47,12 +52,13 @@ impl Traffic {
 
     #[inline]
     pub(super) fn count_frame(&mut self, frame: &Frame) {
-        let count = match frame.opcode {
-            Opcode::Text => &mut self.text,
-            Opcode::Ping => &mut self.ping,
-            Opcode::Pong => &mut self.pong,
-            _ => &mut self.binary,
-        };
-        count.add(frame.payload().len());
+        let length = frame.payload().len();
+        if frame.opcode.is_control() {
+            self.count_control(frame.opcode, length);
+        } else if frame.opcode == Opcode::Text {
+            self.text.add(length);
+        } else {
+            self.binary.add(length);
+        }
     }
 }
