@@ -9,7 +9,7 @@ use super::drain::LAST_GRACE;
 use super::ending::{End, Wire};
 use super::mailbox::Receiver;
 use super::panic::{Panicked, catch_unwind};
-use super::serve::Driver;
+use super::serve::{Driver, give_way};
 use super::timers::{Alarm, after, now};
 use super::transport::{Line, Transport, reclaim};
 use crate::close::{CloseCode, CloseFrame};
@@ -131,15 +131,14 @@ impl<T: Transport> Farewell<'_, T> {
         let mut discarded = 0;
         while !self.peer_ended && (self.can_shut != Some(false) || !self.protocol.has_received_close()) {
             if discarded >= DISCARDED_PER_TURN {
-                // A task that just wakes itself comes before all those that yield.
-                let _ = pin!(tokio::task::yield_now()).poll(cx);
+                give_way(cx);
                 return Poll::Pending;
             }
             let received = self.line.poll_receive(self.protocol, cx);
             reclaim(self.protocol);
             match ready!(received) {
-                Ok(Some(count)) => discarded += count,
-                Ok(None) | Err(_) => self.peer_ended = true,
+                Ok(0) | Err(_) => self.peer_ended = true,
+                Ok(count) => discarded += count,
             }
         }
         Poll::Ready(())
@@ -151,7 +150,10 @@ async fn unless_cut<I, F: Future>(mailbox: &Receiver<I>, future: F) -> Option<F:
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => mailbox.poll_cut(cx).map(|()| None),
+        Poll::Pending => {
+            mailbox.listen(cx.waker());
+            if mailbox.is_cut() { Poll::Ready(None) } else { Poll::Pending }
+        }
     })
     .await
 }

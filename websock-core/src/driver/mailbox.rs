@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
@@ -38,9 +38,11 @@ pub(super) struct Receiver<I> {
 struct Shared<I> {
     /// One permit for each message that there is room for.
     room: Semaphore,
-    /// Whether there is a message, and whether a close was asked for: spares the driver the lock.
+    /// Whether there is a message, whether a close was asked for, and whether the connection is to end at once: spares
+    /// the driver the lock.
     has_messages: AtomicBool,
     has_close: AtomicBool,
+    is_cut: AtomicBool,
     state: Mutex<State<I>>,
 }
 
@@ -80,8 +82,8 @@ impl<I> Queue<I> {
 struct State<I> {
     queue: Queue<I>,
     close: Option<CloseRequest>,
-    cut: bool,
     closed: bool,
+    /// Whom to wake: it stays here, so that the driver has to say it once and not each time that it waits.
     driver: Option<Waker>,
 }
 
@@ -123,13 +125,8 @@ pub(super) fn mailbox<I>(capacity: usize) -> (Mailbox<I>, Receiver<I>) {
         room: Semaphore::new(capacity.min(Semaphore::MAX_PERMITS)),
         has_messages: AtomicBool::new(false),
         has_close: AtomicBool::new(false),
-        state: Mutex::new(State {
-            queue: Queue::new(),
-            close: None,
-            cut: false,
-            closed: false,
-            driver: None,
-        }),
+        is_cut: AtomicBool::new(false),
+        state: Mutex::new(State { queue: Queue::new(), close: None, closed: false, driver: None }),
     });
     (Mailbox { shared: shared.clone() }, Receiver { shared })
 }
@@ -212,9 +209,12 @@ impl<I> Shared<I> {
         if state.closed {
             return Err(info);
         }
+        let is_first = state.queue.is_empty();
         state.queue.push(info);
-        self.has_messages.store(true, Ordering::Release);
-        wake_driver(state);
+        if is_first {
+            self.has_messages.store(true, Ordering::Release);
+            wake_driver(state);
+        }
         Ok(())
     }
 
@@ -241,9 +241,9 @@ impl<I> Shared<I> {
     }
 }
 
-/// Wakes the driver, if it waits, after the lock is released.
-fn wake_driver<I>(mut state: MutexGuard<'_, State<I>>) {
-    let driver = state.driver.take();
+/// Wakes the driver, after the lock is released.
+fn wake_driver<I>(state: MutexGuard<'_, State<I>>) {
+    let driver = state.driver.clone();
     drop(state);
     if let Some(driver) = driver {
         driver.wake();
@@ -281,6 +281,15 @@ impl<I> Receiver<I> {
         info
     }
 
+    /// From now on this is woken by a first message, by a request to close and by a cut.
+    pub(super) fn listen(&self, driver: &Waker) {
+        let mut state = self.shared.lock();
+        match &mut state.driver {
+            Some(known) => known.clone_from(driver),
+            none => *none = Some(driver.clone()),
+        }
+    }
+
     /// Whether there is a message or a close was asked for.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
@@ -298,31 +307,10 @@ impl<I> Receiver<I> {
         self.shared.lock().close.clone()
     }
 
-    /// Ready when there is a message or a close was asked for.
-    pub(super) fn poll_news(&self, cx: &Context<'_>) -> Poll<()> {
-        self.poll(cx, |state| state.close.is_some() || !state.queue.is_empty())
-    }
-
-    /// Ready when a close was asked for.
-    pub(super) fn poll_close_requested(&self, cx: &Context<'_>) -> Poll<()> {
-        self.poll(cx, |state| state.close.is_some())
-    }
-
-    /// Ready when the connection is to end at once.
-    pub(super) fn poll_cut(&self, cx: &Context<'_>) -> Poll<()> {
-        self.poll(cx, |state| state.cut)
-    }
-
-    fn poll(&self, cx: &Context<'_>, ready: impl FnOnce(&State<I>) -> bool) -> Poll<()> {
-        let mut state = self.shared.lock();
-        if ready(&state) {
-            return Poll::Ready(());
-        }
-        match &mut state.driver {
-            Some(driver) => driver.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        Poll::Pending
+    /// Whether the connection is to end at once.
+    #[inline]
+    pub(super) fn is_cut(&self) -> bool {
+        self.shared.is_cut.load(Ordering::Acquire)
     }
 
     /// Takes no more messages, and drops those that wait.
@@ -343,9 +331,8 @@ impl<I: Send> Target for Shared<I> {
     }
 
     fn cut(&self) {
-        let mut state = self.lock();
-        state.cut = true;
-        wake_driver(state);
+        self.is_cut.store(true, Ordering::Release);
+        wake_driver(self.lock());
     }
 }
 

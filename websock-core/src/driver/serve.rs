@@ -110,7 +110,10 @@ where
             if self.mailbox.has_news() {
                 self.handle_infos(handler).await?;
             }
-            events = self.wait(more_events).await?;
+            let (mut woken, mut gave_a_turn) = (false, false);
+            events = self
+                .until(|driver, cx| driver.poll_wait(more_events, &mut woken, &mut gave_a_turn, cx))
+                .await?;
         }
     }
 
@@ -138,8 +141,8 @@ where
                         self.call(pin!(handler.handle_control(control))).await?;
                         continue;
                     }
-                    Some(Event::Close(frame)) => return Err(End::Remote(frame).into()),
-                    Some(Event::Violation(violation)) => return Err(End::Violation(violation).into()),
+                    Some(Event::Close(frame)) => return Err(ended(End::Remote(frame))),
+                    Some(Event::Violation(violation)) => return Err(ended(End::Violation(violation))),
                     None => return Ok(false),
                 },
             };
@@ -210,13 +213,23 @@ where
         .await
     }
 
-    /// All waiting goes through here, so that the waker that is noted is always that of the last poll.
-    async fn until<R>(&mut self, mut poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<R>) -> R {
-        poll_fn(|cx| {
-            self.waker.clone_from(cx.waker());
+    /// All waiting goes through here, so that the waker that is noted, also in the mailbox, is that of the last poll.
+    fn until<R>(
+        &mut self,
+        mut poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<R>,
+    ) -> impl Future<Output = R> {
+        poll_fn(move |cx| {
+            if !self.waker.will_wake(cx.waker()) {
+                self.note_waker(cx.waker());
+            }
             poll(self, cx)
         })
-        .await
+    }
+
+    #[cold]
+    fn note_waker(&mut self, waker: &Waker) {
+        self.waker.clone_from(waker);
+        self.mailbox.listen(waker);
     }
 
     /// Writes while a callback is pending (SPEC O11), and ends it if it takes too long (SPEC L11). Nothing is read
@@ -227,15 +240,15 @@ where
         reclaim(&mut self.protocol);
         self.turn = Turn::default();
         self.write(cx);
-        if self.mailbox.poll_cut(cx).is_ready() {
-            return Poll::Ready(End::Cut.into());
+        if self.mailbox.is_cut() {
+            return Poll::Ready(ended(End::Cut));
         }
         loop {
             let callback = after(since, self.options.get_callback_timeout());
             let write = self.write_deadline();
             ready!(self.alarm.poll(earliest(callback, write), cx));
             if has_passed(callback) {
-                return Poll::Ready(End::Timeout(Timeout::Callback).into());
+                return Poll::Ready(ended(End::Timeout(Timeout::Callback)));
             }
             self.line.give_up(Broken::TimedOut);
         }
@@ -247,7 +260,7 @@ where
         self.turn.callbacks += 1;
         let Outcome { frames, ending } = match result {
             Ok(outcome) => outcome,
-            Err(error) => return Err(End::Fail(error, None).into()),
+            Err(error) => return Err(ended(End::Fail(error, None))),
         };
         match frames.0 {
             FrameList::None => {}
@@ -256,7 +269,7 @@ where
         }
         match ending {
             None => Ok(()),
-            Some(ending) => Err(Box::new(match ending.error {
+            Some(ending) => Err(ended(match ending.error {
                 Some(error) => End::Fail(error, ending.detail),
                 None => End::Stop(ending.detail),
             })),
@@ -272,20 +285,23 @@ where
             || self.line.broken() == Some(Broken::TimedOut)
     }
 
-    /// Ends the connection if it is to close, else waits until the peer has taken enough of what was pushed.
+    /// Ends the connection if it is to close, else waits until the peer has taken enough of what was pushed. Boxed, as
+    /// few connections ever have to (SPEC B8).
     #[cold]
-    async fn pause(&mut self) -> Result<(), Box<End>> {
-        self.check_close_requested()?;
-        if self.line.broken() == Some(Broken::TimedOut) {
-            return Err(End::Timeout(Timeout::Write).into());
-        }
-        let room = self.until(Self::poll_room).await;
-        self.protocol.resume(now());
-        room
+    fn pause(&mut self) -> Pin<Box<impl Future<Output = Result<(), Box<End>>>>> {
+        Box::pin(async {
+            self.check_close_requested()?;
+            if self.line.broken() == Some(Broken::TimedOut) {
+                return Err(ended(End::Timeout(Timeout::Write)));
+            }
+            let room = self.until(Self::poll_room).await;
+            self.protocol.resume(now());
+            room
+        })
     }
 
     fn check_close_requested(&self) -> Result<(), Box<End>> {
-        Err(Box::new(match self.mailbox.close_requested() {
+        Err(ended(match self.mailbox.close_requested() {
             None => return Ok(()),
             Some(CloseRequest::Stop(frame)) => End::Stop(Some(frame)),
             Some(CloseRequest::Shutdown(frame)) => End::Shutdown(frame),
@@ -299,24 +315,24 @@ where
         }
         self.protocol.pause(now());
         reclaim(&mut self.protocol);
-        if self.mailbox.poll_close_requested(cx).is_ready() {
+        if self.mailbox.is_close_requested() {
             return Poll::Ready(self.check_close_requested());
         }
         if self.alarm.poll(self.write_deadline(), cx).is_ready() {
-            return Poll::Ready(Err(End::Timeout(Timeout::Write).into()));
+            return Poll::Ready(Err(ended(End::Timeout(Timeout::Write))));
         }
         self.turn = Turn::default();
         Poll::Pending
     }
 
-    /// Waits until there is something to do, and tells whether the peer may have sent it. With `busy` there is
-    /// something already: then it is waited only when others are to have their turn, or the peer is to read.
-    async fn wait(&mut self, busy: bool) -> Result<bool, Box<End>> {
-        let mut woken = false;
-        let mut gave_a_turn = false;
-        self.until(|driver, cx| driver.poll_wait(busy, &mut woken, &mut gave_a_turn, cx)).await
+    #[cold]
+    fn may_go_on(&self) -> bool {
+        !self.turn.is_spent() && self.protocol.unsent() < self.high_water
     }
 
+    /// Ready when there is something to do, and tells whether the peer may have sent it. With `busy` there is something
+    /// already: then it is waited only when others are to have their turn, or the peer is to read.
+    #[inline(never)]
     fn poll_wait(
         &mut self,
         busy: bool,
@@ -324,19 +340,19 @@ where
         gave_a_turn: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<bool, Box<End>>> {
-        if busy && !self.turn.is_spent() && self.protocol.unsent() < self.high_water {
+        if busy && self.may_go_on() {
             // What is queued goes out together with what follows.
             return Poll::Ready(Ok(true));
         }
         self.write(cx);
-        if self.line.broken() == Some(Broken::TimedOut) || has_passed(self.write_deadline()) {
-            return Poll::Ready(Err(End::Timeout(Timeout::Write).into()));
+        if self.line.broken() == Some(Broken::TimedOut) || self.is_write_late() {
+            return Poll::Ready(Err(ended(End::Timeout(Timeout::Write))));
         }
         if self.turn.is_spent() {
             // After writing and before reading: what was read last is not left to go cold.
             self.turn = Turn::default();
             reclaim(&mut self.protocol);
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            give_way(cx);
             return Poll::Pending;
         }
         if busy || self.protocol.unsent() >= self.high_water {
@@ -348,30 +364,32 @@ where
             return Poll::Ready(Ok(false));
         }
         if self.protocol.is_message_late() {
-            return Poll::Ready(Err(End::Timeout(Timeout::Message).into()));
+            return Poll::Ready(Err(ended(End::Timeout(Timeout::Message))));
         }
-        reclaim(&mut self.protocol);
         match self.line.poll_receive(&mut self.protocol, cx) {
-            Poll::Ready(Ok(Some(count))) => {
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ended(End::Disconnected))),
+            Poll::Ready(Ok(count)) => {
                 self.turn.read += count;
                 return Poll::Ready(Ok(true));
             }
-            Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Disconnected.into())),
             Poll::Pending => {}
         }
         if self.line.broken().is_some() {
             if std::mem::replace(gave_a_turn, true) {
-                return Poll::Ready(Err(End::Disconnected.into()));
+                return Poll::Ready(Err(ended(End::Disconnected)));
             }
             // What arrived before the write failed may be known only after a turn of the runtime (SPEC X8).
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            give_way(cx);
             return Poll::Pending;
         }
-        let deadline = earliest(self.protocol.poll_timeout(), self.write_deadline());
+        let mut deadline = self.protocol.poll_timeout();
+        if self.line.stalled().is_some() {
+            deadline = earliest(deadline, self.write_deadline());
+        }
         if self.alarm.poll(deadline, cx).is_ready() {
             return Poll::Ready(self.check_peer().map(|()| false));
         }
-        if self.mailbox.poll_news(cx).is_ready() {
+        if self.mailbox.has_news() {
             return Poll::Ready(Ok(false));
         }
         self.turn = Turn::default();
@@ -382,7 +400,7 @@ where
     /// Pings a silent peer, or gives it up (SPEC T1, T2, T6). Asked only when everything that was read is handled,
     /// so that no slow handler is taken for a silent peer (SPEC T4).
     fn check_peer(&mut self) -> Result<(), Box<End>> {
-        self.protocol.handle_timeout(now()).map_or(Ok(()), |timeout| Err(End::Timeout(timeout).into()))
+        self.protocol.handle_timeout(now()).map_or(Ok(()), |timeout| Err(ended(End::Timeout(timeout))))
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
@@ -390,11 +408,31 @@ where
     }
 
     /// When the peer will have taken nothing for too long.
-    pub(super) fn write_deadline(&self) -> Option<Instant> {
+    #[cold]
+    fn write_deadline(&self) -> Option<Instant> {
         after(self.line.stalled()?, self.options.get_write_timeout())
+    }
+
+    #[inline]
+    fn is_write_late(&self) -> bool {
+        self.line.stalled().is_some() && has_passed(self.write_deadline())
     }
 }
 
+/// How a connection ends: boxed, as what ends once need not make room for itself in every result.
+#[cold]
+fn ended(end: End) -> Box<End> {
+    Box::new(end)
+}
+
+/// Lets others on the thread go on, and has the task polled again. One that just wakes itself comes before all those
+/// that give way.
+#[cold]
+pub(super) fn give_way(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+}
+
+#[cold]
 fn has_passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| deadline <= now())
 }

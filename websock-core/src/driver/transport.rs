@@ -3,6 +3,7 @@
 //! No connection owns a read buffer: all those on a thread share one (SPEC B8).
 
 use std::cell::RefCell;
+use std::hint::cold_path;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -37,9 +38,9 @@ pub trait Transport {
     /// When nothing can be read any more.
     fn poll_receive(&mut self, buffer: &mut impl BufMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
 
-    /// Gives what is there, at most `limit` bytes, for a transport to which bytes come in memory that it can share:
-    /// then they are copied only once. `None` has [`poll_receive`](Self::poll_receive) asked, and is all that other
-    /// transports need.
+    /// Gives what is there, at least one and at most `limit` bytes, for a transport to which bytes come in memory that
+    /// it can share: then they are copied only once. `None` has [`poll_receive`](Self::poll_receive) asked, and is all
+    /// that other transports need.
     #[inline]
     fn take_received(&mut self, _limit: usize) -> Option<Bytes> {
         None
@@ -155,32 +156,39 @@ impl<T: Transport> Line<T> {
     }
 
     fn open(io: &mut Option<T>) -> io::Result<&mut T> {
-        io.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        #[cold]
+        fn closed() -> io::Error {
+            io::ErrorKind::NotConnected.into()
+        }
+        io.as_mut().ok_or_else(closed)
     }
 
-    /// Reads what is there, once, into the engine, and gives the number of bytes; `None` at the end of the stream.
-    #[inline]
+    /// Reads what is there, once, into the engine, and gives the number of bytes: 0 at the end of the stream. The
+    /// thread's read buffer is taken back from the engine first, so that none is kept when nothing is there.
+    #[inline(never)]
     pub(super) fn poll_receive(
         &mut self,
         protocol: &mut Protocol,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<usize>>> {
+    ) -> Poll<io::Result<usize>> {
         let io = Self::open(&mut self.io)?;
-        if let Some(limit) = protocol.outstanding()
-            && let Some(payload) = io.take_received(limit)
-        {
-            protocol.receive_payload(&payload, now());
-            return Poll::Ready(Ok(Some(payload.len())));
-        }
-        let direct = protocol.direct_buffer().map(|mut buffer| io.poll_receive(&mut buffer, cx));
-        if let Some(read) = direct {
-            let count = ready!(read)?;
-            if count > 0 {
-                protocol.receive_direct(count, now());
-            }
-            return Poll::Ready(Ok((count > 0).then_some(count)));
-        }
         with_scratch(|buffer| {
+            protocol.reclaim(buffer);
+            if let Some(limit) = protocol.outstanding() {
+                cold_path();
+                if let Some(payload) = io.take_received(limit) {
+                    protocol.receive_payload(&payload, now());
+                    return Poll::Ready(Ok(payload.len()));
+                }
+                let direct = protocol.direct_buffer().map(|mut buffer| io.poll_receive(&mut buffer, cx));
+                if let Some(read) = direct {
+                    let count = ready!(read)?;
+                    if count > 0 {
+                        protocol.receive_direct(count, now());
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+            }
             buffer.clear();
             buffer.reserve(READ_BUFFER);
             let limit = protocol.receive_limit();
@@ -188,7 +196,7 @@ impl<T: Transport> Line<T> {
             if count > 0 {
                 protocol.receive(buffer, now());
             }
-            Poll::Ready(Ok((count > 0).then_some(count)))
+            Poll::Ready(Ok(count))
         })
     }
 
@@ -241,7 +249,7 @@ impl<T: Transport> Line<T> {
 }
 
 /// Takes the thread's read buffer back from the engine. No connection may keep it while it waits.
-#[inline]
+#[inline(never)]
 pub(super) fn reclaim(protocol: &mut Protocol) {
     with_scratch(|buffer| protocol.reclaim(buffer));
 }
@@ -249,8 +257,18 @@ pub(super) fn reclaim(protocol: &mut Protocol) {
 /// Lends the thread's read buffer, which is never zeroed; another one, if that is lent already.
 #[inline]
 fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-        Ok(mut buffer) => f(&mut buffer),
-        Err(_) => f(&mut Vec::new()),
+    SCRATCH.with(|scratch| {
+        let (mut shared, mut other);
+        f(match scratch.try_borrow_mut() {
+            Ok(buffer) => {
+                shared = buffer;
+                &mut shared
+            }
+            Err(_) => {
+                cold_path();
+                other = Vec::new();
+                &mut other
+            }
+        })
     })
 }

@@ -14,8 +14,8 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use websock_core::upgrade::{HttpVersion, negotiate};
 use websock_core::{
-    Bytes, CloseCode, CloseReason, Control, HandleResult, Message, Options, Outcome, RequestHead, Socket,
-    TrySendError, WebSock,
+    Bytes, CloseCode, CloseReason, Control, HandleResult, Mailbox, Message, Options, Outcome, RequestHead,
+    Socket, TrySendError, WebSock,
 };
 
 use crate::support::{
@@ -306,11 +306,16 @@ async fn a_handler_whose_task_is_dropped_is_dropped_without_terminate() {
     }
 }
 
-/// A handler of which each message waits until it is let go on.
-struct Held(Arc<Notify>);
+/// A handler of which each message waits until it is let go on, and which gives away its mailbox.
+struct Held(Arc<Notify>, UnboundedSender<Mailbox<()>>);
 
 impl WebSock for Held {
     type Info = ();
+
+    async fn init(&mut self, socket: Socket<()>) -> HandleResult {
+        self.1.send(socket.mailbox().clone()).unwrap();
+        Ok(Outcome::none())
+    }
 
     async fn handle_in(&mut self, message: Message) -> HandleResult {
         self.0.notified().await;
@@ -328,10 +333,11 @@ impl Wake for Woken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pending_callback_wakes_who_polled_the_connection_last() {
+async fn whatever_is_waited_for_wakes_who_polled_the_connection_last() {
     let (gate, [one, other]) = (Arc::new(Notify::new()), <[Arc<Woken>; 2]>::default());
     let (mut peer, io) = tokio::io::duplex(1024);
-    let connection = accepted(&Options::default()).connection(Held(gate.clone()));
+    let (give, mut given) = unbounded_channel();
+    let connection = accepted(&Options::default()).connection(Held(gate.clone(), give));
     let mut connection = pin!(connection.run(io, Bytes::new()));
     let mut poll = |woken: &Arc<Woken>| {
         let pending = connection.as_mut().poll(&mut Context::from_waker(&woken.clone().into())).is_pending();
@@ -348,6 +354,18 @@ async fn a_pending_callback_wakes_who_polled_the_connection_last() {
     poll(&one);
     peer.write_all(&text("d")).await.unwrap();
     assert!(one.0.load(Ordering::Relaxed));
+    poll(&one);
+    gate.notify_one();
+    let mailbox = given.try_recv().unwrap();
+    for last in [&one, &other, &one] {
+        poll(last);
+        mailbox.try_send(()).unwrap();
+        assert!(last.0.load(Ordering::Relaxed));
+        poll(last);
+    }
+    poll(&other);
+    mailbox.close(CloseCode::NORMAL, "");
+    assert!(other.0.load(Ordering::Relaxed));
 }
 
 /// A handler that has nothing but what every handler must have.
