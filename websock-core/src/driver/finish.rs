@@ -152,7 +152,7 @@ async fn unless_cut<I, F: Future>(mailbox: &Receiver<I>, future: F) -> Option<F:
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => {
             mailbox.listen(cx.waker());
-            if mailbox.is_cut() { Poll::Ready(None) } else { Poll::Pending }
+            mailbox.poll_cut().map(|()| None)
         }
     })
     .await

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
@@ -38,13 +38,19 @@ pub(super) struct Receiver<I> {
 struct Shared<I> {
     /// One permit for each message that there is room for.
     room: Semaphore,
-    /// Whether there is a message, whether a close was asked for, and whether the connection is to end at once: spares
-    /// the driver the lock.
-    has_messages: AtomicBool,
-    has_close: AtomicBool,
-    is_cut: AtomicBool,
+    /// What there is for the driver, and whether it waits for it: spares it the lock.
+    signs: AtomicU8,
     state: Mutex<State<I>>,
 }
+
+/// There is a message.
+const MESSAGE: u8 = 1;
+/// A close was asked for.
+const CLOSE: u8 = 2;
+/// The connection is to end at once.
+const CUT: u8 = 4;
+/// The driver waits: the next sign wakes it, and no other, so that a driver that has enough to do is left alone.
+const WAITS: u8 = 8;
 
 /// Messages in their order. There is mostly one at a time, and that needs no memory of its own.
 struct Queue<I> {
@@ -83,7 +89,7 @@ struct State<I> {
     queue: Queue<I>,
     close: Option<CloseRequest>,
     closed: bool,
-    /// Whom to wake: it stays here, so that the driver has to say it once and not each time that it waits.
+    /// The driver's waker: it stays here, so that the driver gives it once and not each time that it waits.
     driver: Option<Waker>,
 }
 
@@ -123,9 +129,7 @@ pub enum TrySendError<I> {
 pub(super) fn mailbox<I>(capacity: usize) -> (Mailbox<I>, Receiver<I>) {
     let shared = Arc::new(Shared {
         room: Semaphore::new(capacity.min(Semaphore::MAX_PERMITS)),
-        has_messages: AtomicBool::new(false),
-        has_close: AtomicBool::new(false),
-        is_cut: AtomicBool::new(false),
+        signs: AtomicU8::new(0),
         state: Mutex::new(State { queue: Queue::new(), close: None, closed: false, driver: None }),
     });
     (Mailbox { shared: shared.clone() }, Receiver { shared })
@@ -211,9 +215,9 @@ impl<I> Shared<I> {
         }
         let is_first = state.queue.is_empty();
         state.queue.push(info);
+        // Behind another message there is nothing to tell: the driver looks for the next before it waits for one.
         if is_first {
-            self.has_messages.store(true, Ordering::Release);
-            wake_driver(state);
+            self.show(state, MESSAGE);
         }
         Ok(())
     }
@@ -225,9 +229,19 @@ impl<I> Shared<I> {
             return false;
         }
         state.close = Some(request);
-        self.has_close.store(true, Ordering::Release);
-        wake_driver(state);
+        self.show(state, CLOSE);
         true
+    }
+
+    /// Shows a sign to the driver, and wakes it if it waits, after the lock is released.
+    fn show(&self, state: MutexGuard<'_, State<I>>, sign: u8) {
+        let show = |signs: u8| Some((signs | sign) & !WAITS);
+        let (Ok(before) | Err(before)) = self.signs.fetch_update(Ordering::AcqRel, Ordering::Acquire, show);
+        let driver = if before & WAITS == 0 { None } else { state.driver.clone() };
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
     }
 
     /// What stands for this mailbox in [`RUNNING`].
@@ -238,15 +252,6 @@ impl<I> Shared<I> {
     /// Whether the code that runs on this thread runs in a callback of this mailbox's connection.
     fn is_running_callback(&self) -> bool {
         RUNNING.get() == self.id()
-    }
-}
-
-/// Wakes the driver, after the lock is released.
-fn wake_driver<I>(state: MutexGuard<'_, State<I>>) {
-    let driver = state.driver.clone();
-    drop(state);
-    if let Some(driver) = driver {
-        driver.wake();
     }
 }
 
@@ -266,13 +271,13 @@ impl<I> Receiver<I> {
 
     /// The next message.
     pub(super) fn pop(&mut self) -> Option<I> {
-        if !self.shared.has_messages.load(Ordering::Acquire) {
+        if !self.sees(MESSAGE) {
             return None;
         }
         let mut state = self.shared.lock();
         let info = state.queue.pop();
         if state.queue.is_empty() {
-            self.shared.has_messages.store(false, Ordering::Release);
+            self.shared.signs.fetch_and(!MESSAGE, Ordering::AcqRel);
         }
         drop(state);
         if info.is_some() {
@@ -281,7 +286,7 @@ impl<I> Receiver<I> {
         info
     }
 
-    /// From now on this is woken by a first message, by a request to close and by a cut.
+    /// From now on this waker is the driver's.
     pub(super) fn listen(&self, driver: &Waker) {
         let mut state = self.shared.lock();
         match &mut state.driver {
@@ -293,24 +298,49 @@ impl<I> Receiver<I> {
     /// Whether there is a message or a close was asked for.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
-        self.shared.has_messages.load(Ordering::Acquire) || self.is_close_requested()
+        self.sees(MESSAGE | CLOSE)
     }
 
     /// Whether somebody asked for a close.
     #[inline]
     pub(super) fn is_close_requested(&self) -> bool {
-        self.shared.has_close.load(Ordering::Acquire)
+        self.sees(CLOSE)
+    }
+
+    #[inline]
+    fn sees(&self, signs: u8) -> bool {
+        self.shared.signs.load(Ordering::Acquire) & signs != 0
+    }
+
+    /// Ready when there is a message or a close was asked for. If not, the waker that was [given](Self::listen) is
+    /// woken by the next sign of any kind.
+    #[inline]
+    pub(super) fn poll_news(&self) -> Poll<()> {
+        self.poll(MESSAGE | CLOSE)
+    }
+
+    /// Ready when a close was asked for, else as [`poll_news`](Self::poll_news).
+    pub(super) fn poll_close_requested(&self) -> Poll<()> {
+        self.poll(CLOSE)
+    }
+
+    /// Ready when the connection is to end at once, else as [`poll_news`](Self::poll_news).
+    pub(super) fn poll_cut(&self) -> Poll<()> {
+        self.poll(CUT)
+    }
+
+    #[inline]
+    fn poll(&self, signs: u8) -> Poll<()> {
+        let mut shown = self.shared.signs.load(Ordering::Acquire);
+        if shown & (signs | WAITS) == 0 {
+            shown = self.shared.signs.fetch_or(WAITS, Ordering::AcqRel);
+        }
+        if shown & signs == 0 { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// The close that somebody asked for, if one did.
     pub(super) fn close_requested(&self) -> Option<CloseRequest> {
         self.shared.lock().close.clone()
-    }
-
-    /// Whether the connection is to end at once.
-    #[inline]
-    pub(super) fn is_cut(&self) -> bool {
-        self.shared.is_cut.load(Ordering::Acquire)
     }
 
     /// Takes no more messages, and drops those that wait.
@@ -331,8 +361,7 @@ impl<I: Send> Target for Shared<I> {
     }
 
     fn cut(&self) {
-        self.is_cut.store(true, Ordering::Release);
-        wake_driver(self.lock());
+        self.show(self.lock(), CUT);
     }
 }
 
@@ -398,7 +427,50 @@ impl<I> TrySendError<I> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
     use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// SPEC L10: a driver that wakes itself while it has something to do would come before all that waits for a socket.
+    #[test]
+    fn only_a_driver_that_waits_is_woken_and_only_once() {
+        let woken = Arc::<Woken>::default();
+        let times = || woken.0.swap(0, Ordering::Relaxed);
+        let (mailbox, mut receiver) = mailbox(8);
+        receiver.listen(&woken.clone().into());
+        mailbox.try_send(1).unwrap();
+        assert!(receiver.poll_news().is_ready());
+        assert_eq!((receiver.pop(), receiver.pop(), times()), (Some(1), None, 0));
+        assert!(receiver.poll_news().is_pending());
+        mailbox.try_send(2).unwrap();
+        mailbox.try_send(3).unwrap();
+        assert_eq!((receiver.pop(), receiver.pop(), times()), (Some(2), Some(3), 1));
+        mailbox.try_send(4).unwrap();
+        assert_eq!((receiver.pop(), times()), (Some(4), 0));
+        assert!(receiver.poll_close_requested().is_pending());
+        mailbox.try_send(5).unwrap();
+        assert_eq!(times(), 1);
+        assert!(receiver.poll_close_requested().is_pending() && receiver.poll_news().is_ready());
+        mailbox.try_send(6).unwrap();
+        assert_eq!(times(), 0);
+        assert!(mailbox.close(CloseCode::NORMAL, ""));
+        assert!(!mailbox.close(CloseCode::NORMAL, ""));
+        assert_eq!(times(), 1);
+        assert!(receiver.poll_close_requested().is_ready() && receiver.poll_cut().is_pending());
+        receiver.shared.cut();
+        assert!(receiver.poll_cut().is_ready());
+        assert_eq!(times(), 1);
+    }
 
     #[test]
     fn messages_keep_their_order_and_the_last_leaves_no_memory() {

@@ -141,8 +141,8 @@ where
                         self.call(pin!(handler.handle_control(control))).await?;
                         continue;
                     }
-                    Some(Event::Close(frame)) => return Err(ended(End::Remote(frame))),
-                    Some(Event::Violation(violation)) => return Err(ended(End::Violation(violation))),
+                    Some(Event::Close(frame)) => return Err(boxed(End::Remote(frame))),
+                    Some(Event::Violation(violation)) => return Err(boxed(End::Violation(violation))),
                     None => return Ok(false),
                 },
             };
@@ -213,7 +213,8 @@ where
         .await
     }
 
-    /// All waiting goes through here, so that the waker that is noted, also in the mailbox, is that of the last poll.
+    /// All waiting of [`serve`](Self::serve) goes through here, so that the waker that is noted, also in the mailbox, is
+    /// that of the last poll.
     fn until<R>(
         &mut self,
         mut poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<R>,
@@ -240,15 +241,15 @@ where
         reclaim(&mut self.protocol);
         self.turn = Turn::default();
         self.write(cx);
-        if self.mailbox.is_cut() {
-            return Poll::Ready(ended(End::Cut));
+        if self.mailbox.poll_cut().is_ready() {
+            return Poll::Ready(boxed(End::Cut));
         }
         loop {
             let callback = after(since, self.options.get_callback_timeout());
             let write = self.write_deadline();
             ready!(self.alarm.poll(earliest(callback, write), cx));
             if has_passed(callback) {
-                return Poll::Ready(ended(End::Timeout(Timeout::Callback)));
+                return Poll::Ready(boxed(End::Timeout(Timeout::Callback)));
             }
             self.line.give_up(Broken::TimedOut);
         }
@@ -260,7 +261,7 @@ where
         self.turn.callbacks += 1;
         let Outcome { frames, ending } = match result {
             Ok(outcome) => outcome,
-            Err(error) => return Err(ended(End::Fail(error, None))),
+            Err(error) => return Err(boxed(End::Fail(error, None))),
         };
         match frames.0 {
             FrameList::None => {}
@@ -269,7 +270,7 @@ where
         }
         match ending {
             None => Ok(()),
-            Some(ending) => Err(ended(match ending.error {
+            Some(ending) => Err(boxed(match ending.error {
                 Some(error) => End::Fail(error, ending.detail),
                 None => End::Stop(ending.detail),
             })),
@@ -292,7 +293,7 @@ where
         Box::pin(async {
             self.check_close_requested()?;
             if self.line.broken() == Some(Broken::TimedOut) {
-                return Err(ended(End::Timeout(Timeout::Write)));
+                return Err(boxed(End::Timeout(Timeout::Write)));
             }
             let room = self.until(Self::poll_room).await;
             self.protocol.resume(now());
@@ -301,7 +302,7 @@ where
     }
 
     fn check_close_requested(&self) -> Result<(), Box<End>> {
-        Err(ended(match self.mailbox.close_requested() {
+        Err(boxed(match self.mailbox.close_requested() {
             None => return Ok(()),
             Some(CloseRequest::Stop(frame)) => End::Stop(Some(frame)),
             Some(CloseRequest::Shutdown(frame)) => End::Shutdown(frame),
@@ -315,16 +316,17 @@ where
         }
         self.protocol.pause(now());
         reclaim(&mut self.protocol);
-        if self.mailbox.is_close_requested() {
+        if self.mailbox.poll_close_requested().is_ready() {
             return Poll::Ready(self.check_close_requested());
         }
         if self.alarm.poll(self.write_deadline(), cx).is_ready() {
-            return Poll::Ready(Err(ended(End::Timeout(Timeout::Write))));
+            return Poll::Ready(Err(boxed(End::Timeout(Timeout::Write))));
         }
         self.turn = Turn::default();
         Poll::Pending
     }
 
+    /// Whether what has been read may be handled further, before anything is written or others have their turn.
     #[cold]
     fn may_go_on(&self) -> bool {
         !self.turn.is_spent() && self.protocol.unsent() < self.high_water
@@ -346,7 +348,7 @@ where
         }
         self.write(cx);
         if self.line.broken() == Some(Broken::TimedOut) || self.is_write_late() {
-            return Poll::Ready(Err(ended(End::Timeout(Timeout::Write))));
+            return Poll::Ready(Err(boxed(End::Timeout(Timeout::Write))));
         }
         if self.turn.is_spent() {
             // After writing and before reading: what was read last is not left to go cold.
@@ -364,10 +366,10 @@ where
             return Poll::Ready(Ok(false));
         }
         if self.protocol.is_message_late() {
-            return Poll::Ready(Err(ended(End::Timeout(Timeout::Message))));
+            return Poll::Ready(Err(boxed(End::Timeout(Timeout::Message))));
         }
         match self.line.poll_receive(&mut self.protocol, cx) {
-            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ended(End::Disconnected))),
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(boxed(End::Disconnected))),
             Poll::Ready(Ok(count)) => {
                 self.turn.read += count;
                 return Poll::Ready(Ok(true));
@@ -376,7 +378,7 @@ where
         }
         if self.line.broken().is_some() {
             if std::mem::replace(gave_a_turn, true) {
-                return Poll::Ready(Err(ended(End::Disconnected)));
+                return Poll::Ready(Err(boxed(End::Disconnected)));
             }
             // What arrived before the write failed may be known only after a turn of the runtime (SPEC X8).
             give_way(cx);
@@ -389,7 +391,7 @@ where
         if self.alarm.poll(deadline, cx).is_ready() {
             return Poll::Ready(self.check_peer().map(|()| false));
         }
-        if self.mailbox.has_news() {
+        if self.mailbox.poll_news().is_ready() {
             return Poll::Ready(Ok(false));
         }
         self.turn = Turn::default();
@@ -400,7 +402,7 @@ where
     /// Pings a silent peer, or gives it up (SPEC T1, T2, T6). Asked only when everything that was read is handled,
     /// so that no slow handler is taken for a silent peer (SPEC T4).
     fn check_peer(&mut self) -> Result<(), Box<End>> {
-        self.protocol.handle_timeout(now()).map_or(Ok(()), |timeout| Err(ended(End::Timeout(timeout))))
+        self.protocol.handle_timeout(now()).map_or(Ok(()), |timeout| Err(boxed(End::Timeout(timeout))))
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
@@ -421,7 +423,7 @@ where
 
 /// How a connection ends: boxed, as what ends once need not make room for itself in every result.
 #[cold]
-fn ended(end: End) -> Box<End> {
+fn boxed(end: End) -> Box<End> {
     Box::new(end)
 }
 

@@ -110,11 +110,11 @@ impl Liveness {
     /// Whether the message that has begun took too long by the time when something was heard last.
     #[inline]
     pub(super) fn is_message_late(&self) -> bool {
-        self.message_began.is_some_and(|began| self.is_late(began))
+        self.message_began.is_some_and(|began| self.took_too_long(began))
     }
 
     #[cold]
-    fn is_late(&self, began: Instant) -> bool {
+    fn took_too_long(&self, began: Instant) -> bool {
         let end = self.message.and_then(|limit| began.checked_add(limit));
         end.is_some_and(|end| end <= self.heard)
     }
@@ -125,12 +125,12 @@ impl Liveness {
         if self.pinged.is_none() && self.message_began.is_none() && self.paused.is_none() {
             self.heard.checked_add(self.patience?)
         } else {
-            self.next_deadline()
+            self.earliest_deadline()
         }
     }
 
     #[cold]
-    fn next_deadline(&self) -> Option<Instant> {
+    fn earliest_deadline(&self) -> Option<Instant> {
         self.next().map(|(at, _)| at)
     }
 
