@@ -20,6 +20,7 @@ pub(crate) struct Driver {
 
 /// Wakes the driver for everything but bytes and room: these are looked after without.
 struct Bell {
+    /// Only ever swapped: so the run that a ringing leads to, or that it finds going on, sees what was done before it.
     rung: AtomicBool,
     task: Waker,
 }
@@ -62,7 +63,7 @@ impl Driver {
 
     fn run(&self, bell: &Bell, waker: &Waker) {
         let Some(mut future) = self.future.take() else { return };
-        bell.rung.store(false, Ordering::Release);
+        bell.rung.swap(false, Ordering::AcqRel);
         match future.as_mut().poll(&mut Context::from_waker(waker)) {
             Poll::Pending => drop(self.future.replace(Some(future))),
             Poll::Ready(()) => bell.task.wake_by_ref(),
@@ -82,7 +83,7 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
+        self.rung.swap(true, Ordering::AcqRel);
         self.task.wake_by_ref();
     }
 }

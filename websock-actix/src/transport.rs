@@ -138,6 +138,8 @@ impl Incoming {
         while !self.ended && self.held < INCOMING {
             match Pin::new(&mut self.payload).poll_next(&mut cx) {
                 Poll::Pending => break,
+                // An empty one would be taken for the end.
+                Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {}
                 Poll::Ready(Some(Ok(chunk))) => {
                     self.held += chunk.len();
                     self.chunks.push_back(chunk);
