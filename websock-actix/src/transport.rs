@@ -298,6 +298,8 @@ impl Drop for Transport {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream::iter;
+
     use super::*;
 
     /// What actix does with the chunks: how much it writes at once.
@@ -312,6 +314,17 @@ mod tests {
         }
         assert_eq!(outgoing.held, 0);
         writes
+    }
+
+    #[test]
+    fn an_empty_chunk_is_no_end() {
+        let chunks = [&b"a"[..], b"", b"b"].map(|chunk| Ok(Bytes::from_static(chunk)));
+        let link = Link::new(Payload::Stream { payload: Box::pin(iter(chunks)) });
+        link.task.set(Waker::noop().clone()).unwrap();
+        assert!(link.fetch());
+        let mut incoming = link.incoming.borrow_mut();
+        assert_eq!([(); 3].map(|()| incoming.take(8)), [Some("a".into()), Some("b".into()), None]);
+        assert!(incoming.ended);
     }
 
     #[test]
