@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use socket2::SockRef;
 use tokio::runtime::Runtime;
 
 use crate::journal::Threads;
@@ -61,13 +62,15 @@ pub trait Running: Send {
     async fn stop(self: Box<Self>);
 }
 
-/// A listener on a free port of the loopback interface, which does not block.
+/// A listener on a free port of the loopback interface, which does not block. What it accepts has little room for what
+/// the peer has not read: so a peer that reads nothing is met after kilobytes, where the system would take megabytes.
 ///
 /// # Panics
 /// Where there is none to be had.
 pub fn listener() -> TcpListener {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.set_nonblocking(true).unwrap();
+    SockRef::from(&listener).set_send_buffer_size(64 * 1024).unwrap();
     listener
 }
 
