@@ -32,8 +32,9 @@ const MUCH: usize = 32 * 1024;
 /// The most that actix copies together without writing it: it asks for more.
 const TOGETHER: usize = 32 * 1024 - 1;
 
-/// From here on a payload is passed on as it is; less is copied, so that the engine's buffer stays with the thread.
-const WORTH_SHARING: usize = 16 * 1024;
+/// From here on bytes are passed on in the memory in which they lie, which comes back to the thread; a copy of fewer
+/// costs less than that.
+const WORTH_SHARING: usize = 512;
 
 /// How much the driver may write before the server takes it.
 const OUTGOING: usize = 132 * 1024;
@@ -60,7 +61,7 @@ struct Incoming {
 /// From the driver to the server.
 #[derive(Default)]
 struct Outgoing {
-    /// Payloads as they were in the engine, so that nothing is copied, and what goes before each.
+    /// As it came from the engine, so that nothing but short pieces is copied.
     chunks: VecDeque<Bytes>,
     /// What comes after them, copied together.
     gathered: Gathered,
@@ -183,22 +184,27 @@ impl Incoming {
 }
 
 impl Outgoing {
-    /// Takes over bytes of the engine's own buffer, which serves the thread's other connections again then.
+    /// Takes over bytes that stay where they are, too.
     fn push_copy(&mut self, bytes: &[u8]) {
-        self.gather();
-        self.held += bytes.len();
-        self.gathered.push(bytes);
+        if self.held < TOGETHER && self.gathered.is_empty() {
+            self.held += bytes.len();
+            self.chunks.push_back(Bytes::copy_from_slice(bytes));
+        } else {
+            self.gather();
+            self.held += bytes.len();
+            self.gathered.push(bytes);
+        }
     }
 
-    /// Takes over a payload. A write costs more than a copy, so what is more than actix writes at once is copied
-    /// together.
-    fn push(&mut self, payload: Bytes) {
+    /// Takes over bytes as they are. A write costs more than a copy, so what is more than actix writes at once is
+    /// copied together.
+    fn push(&mut self, bytes: Bytes) {
         if self.held < TOGETHER {
             self.chunks.extend(self.gathered.take());
-            self.held += payload.len();
-            self.chunks.push_back(payload);
+            self.held += bytes.len();
+            self.chunks.push_back(bytes);
         } else {
-            self.push_copy(&payload);
+            self.push_copy(&bytes);
         }
     }
 
@@ -262,8 +268,8 @@ impl websock_core::Transport for Transport {
                 let count = next[0].len().min(room);
                 outgoing.push_copy(&next[0][..count]);
                 protocol.transmitted(count);
-            } else if let Some(payload) = protocol.take_transmit(room) {
-                outgoing.push(payload);
+            } else if let Some(bytes) = protocol.take_transmit(room) {
+                outgoing.push(bytes);
             }
         }
         if outgoing.held == before {

@@ -38,9 +38,14 @@ const WORTH_PARTING: usize = 32 * 1024;
 /// The largest buffer for what waits to be written that a thread keeps.
 const KEPT_OUTGOING: usize = 256 * 1024;
 
+/// How many further ones it keeps.
+const MOST_FURTHER: usize = 16;
+
 thread_local! {
     /// The buffer in which a connection of this thread gathers small frames until it writes them.
     static OUTGOING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Further ones, where transports take such buffers over and give them back later.
+    static FURTHER: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     /// What this thread keeps, the oldest first.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -162,13 +167,54 @@ pub(crate) fn take_outgoing() -> Vec<u8> {
     OUTGOING.try_with(Cell::take).unwrap_or_default()
 }
 
+/// Another one, if the thread has any.
+#[cold]
+pub(crate) fn take_further() -> Vec<u8> {
+    FURTHER.try_with(|further| further.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+}
+
 /// Gives it back.
 #[inline]
 pub(crate) fn give_outgoing(mut buffer: Vec<u8>) {
     if (1..=KEPT_OUTGOING).contains(&buffer.capacity()) {
         buffer.clear();
         // A thread that is ending keeps nothing.
-        let _ = OUTGOING.try_with(|kept| kept.set(buffer));
+        let _ = OUTGOING.try_with(|kept| {
+            let other = kept.replace(buffer);
+            if other.capacity() > 0 {
+                give_further(other);
+            }
+        });
+    }
+}
+
+#[cold]
+fn give_further(buffer: Vec<u8>) {
+    let _ = FURTHER.try_with(|further| {
+        let mut further = further.borrow_mut();
+        if further.len() < MOST_FURTHER {
+            further.push(buffer);
+        }
+    });
+}
+
+/// Bytes that own what waits to be written, and give the buffer back.
+pub(crate) fn outgoing(buffer: Vec<u8>) -> Bytes {
+    Bytes::from_owner(Outgoing(buffer))
+}
+
+/// A buffer with what waits to be written, which its last owner gives back.
+struct Outgoing(Vec<u8>);
+
+impl AsRef<[u8]> for Outgoing {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        give_outgoing(std::mem::take(&mut self.0));
     }
 }
 
@@ -221,6 +267,21 @@ mod tests {
         let second = with_capacity(199_999);
         assert_eq!(second.as_ptr(), address);
         assert_eq!(with_capacity(10).capacity(), 10);
+    }
+
+    #[test]
+    fn buffers_that_transports_took_over_serve_again_and_so_many_are_kept() {
+        let [first, second] = [1000, 2000].map(|size| outgoing(vec![7; size]));
+        let addresses = [second.as_ptr(), first.as_ptr()];
+        drop((first, second));
+        let kept = [take_outgoing(), take_further()];
+        assert_eq!(kept.each_ref().map(|buffer| buffer.as_ptr()), addresses);
+        assert_eq!(kept.each_ref().map(Vec::len), [0, 0]);
+        assert_eq!((take_outgoing().capacity(), take_further().capacity()), (0, 0));
+
+        let many: Vec<_> = (0..2 * MOST_FURTHER).map(|_| outgoing(vec![7; 1000])).collect();
+        drop(many);
+        assert_eq!(FURTHER.with_borrow(Vec::len), MOST_FURTHER);
     }
 
     #[test]

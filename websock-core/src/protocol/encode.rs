@@ -117,11 +117,19 @@ impl Outgoing {
         if self.buffer.capacity() == 0 {
             self.buffer = spare::take_outgoing();
             if self.buffer.capacity() < length {
-                self.buffer.reserve(length.max(FIRST_ROOM));
+                self.begin(length);
             }
         } else {
             self.grow(length);
         }
+    }
+
+    #[cold]
+    fn begin(&mut self, length: usize) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = spare::take_further();
+        }
+        self.buffer.reserve(length.max(FIRST_ROOM));
     }
 
     #[cold]
@@ -234,7 +242,7 @@ impl Outgoing {
 
     /// Makes the whole buffer one payload, of which others can own parts.
     fn own_buffer(&mut self) {
-        let mut payload = Bytes::from(std::mem::take(&mut self.buffer));
+        let mut payload = spare::outgoing(std::mem::take(&mut self.buffer));
         payload.advance(std::mem::take(&mut self.written));
         self.large_bytes += payload.len();
         self.large.push_front(Large { at: 0, payload });
@@ -324,6 +332,16 @@ mod tests {
         outgoing.push(Frame::binary(payload.clone()));
         assert_eq!(outgoing.take(LARGE).unwrap().len(), 4);
         assert_eq!(outgoing.take(LARGE).unwrap().as_ptr(), payload.as_ptr());
+    }
+
+    #[test]
+    fn a_buffer_that_is_taken_whole_is_not_copied_and_comes_back() {
+        let mut outgoing = Outgoing::default();
+        outgoing.push(Frame::binary(vec![1; 1000]));
+        let address = outgoing.buffer.as_ptr();
+        assert_eq!(outgoing.take(LARGE).unwrap().as_ptr(), address);
+        outgoing.push(Frame::binary(vec![2; 1000]));
+        assert_eq!(outgoing.buffer.as_ptr(), address);
     }
 
     #[test]
