@@ -38,7 +38,7 @@ impl<H: WebSock> MessageBody for Body<H> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
         if let Some(connection) = self.connection.take() {
-            let run = connection.run(Transport(self.link.clone()), Bytes::new());
+            let run = connection.run(Transport::new(self.link.clone()), Bytes::new());
             self.driver = Some(Driver::spawn(self.link.clone(), run));
         }
         self.link.attend();

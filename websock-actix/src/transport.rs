@@ -19,13 +19,6 @@ use crate::gathered::Gathered;
 /// server: actix drops what it has read and could not pass on when the peer ends its side.
 const INCOMING: usize = 128 * 1024;
 
-/// How much the driver gets copied at once: enough to see that a large message comes, whose rest it then takes as it
-/// is. The bytes are in memory already, so that small pieces cost little.
-const PIECE: usize = 20 * 1024;
-
-/// How much it is after a large payload, which may be followed by one like it.
-const BEGINNING: usize = 1024;
-
 /// So much is worth another turn of the runtime.
 const MUCH: usize = 32 * 1024;
 
@@ -52,8 +45,6 @@ struct Incoming {
     payload: Payload,
     chunks: VecDeque<Bytes>,
     held: usize,
-    /// Much of a payload was taken as it is, and nothing was read since.
-    follows_much: bool,
     ended: bool,
     error: Option<io::Error>,
 }
@@ -78,14 +69,7 @@ struct Outgoing {
 
 impl Link {
     pub(crate) fn new(payload: Payload) -> Rc<Self> {
-        let incoming = Incoming {
-            payload,
-            chunks: VecDeque::new(),
-            held: 0,
-            follows_much: false,
-            ended: false,
-            error: None,
-        };
+        let incoming = Incoming { payload, chunks: VecDeque::new(), held: 0, ended: false, error: None };
         let (incoming, outgoing) = (RefCell::new(incoming), RefCell::default());
         Rc::new(Link { incoming, outgoing, task: OnceCell::new() })
     }
@@ -157,29 +141,10 @@ impl Incoming {
         news
     }
 
-    /// Takes the first chunk, or so much of it.
-    fn take(&mut self, limit: usize) -> Option<Bytes> {
-        let chunk = self.chunks.front_mut()?;
-        let taken = if chunk.len() <= limit { self.chunks.pop_front()? } else { chunk.split_to(limit) };
-        self.held -= taken.len();
-        self.follows_much |= taken.len() >= MUCH;
-        Some(taken)
-    }
-
-    /// Moves bytes out of the first chunk. A chunk that is used up is dropped at once: only then can actix read into
-    /// its memory again.
-    fn read(&mut self, buffer: &mut impl BufMut) -> Option<usize> {
-        let chunk = self.chunks.front_mut()?;
-        let limit = if std::mem::take(&mut self.follows_much) { BEGINNING } else { PIECE };
-        let count = chunk.len().min(buffer.remaining_mut()).min(limit);
-        buffer.put_slice(&chunk[..count]);
-        self.held -= count;
-        if count == chunk.len() {
-            self.chunks.pop_front();
-        } else {
-            chunk.advance(count);
-        }
-        Some(count)
+    fn take(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.pop_front()?;
+        self.held -= chunk.len();
+        Some(chunk)
     }
 }
 
@@ -227,33 +192,48 @@ impl Outgoing {
 }
 
 /// The driver's end of a [`Link`].
-pub(crate) struct Transport(pub(crate) Rc<Link>);
+pub(crate) struct Transport {
+    link: Rc<Link>,
+    /// What the driver has not taken of the chunk that it was shown.
+    received: Bytes,
+}
+
+impl Transport {
+    pub(crate) fn new(link: Rc<Link>) -> Self {
+        Transport { link, received: Bytes::new() }
+    }
+}
 
 impl websock_core::Transport for Transport {
+    /// What had arrived when the driver began is [shown](Self::received) before; this is for the rest of it, where that
+    /// was more than there was room for, and for the end.
     fn poll_receive(&mut self, buffer: &mut impl BufMut, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            if let Some(count) = self.0.incoming.borrow_mut().read(buffer) {
-                return Poll::Ready(Ok(count));
-            }
-            if !self.0.fetch() {
-                let incoming = &mut *self.0.incoming.borrow_mut();
-                if incoming.ended || self.0.outgoing.borrow().refused {
-                    return Poll::Ready(incoming.error.take().map_or(Ok(0), Err));
-                }
-                return Poll::Pending;
-            }
+        if self.link.fetch()
+            && let Some(received) = self.received()
+        {
+            let count = received.len().min(buffer.remaining_mut());
+            buffer.put_slice(&received[..count]);
+            received.advance(count);
+            return Poll::Ready(Ok(count));
         }
+        let incoming = &mut *self.link.incoming.borrow_mut();
+        if incoming.ended || self.link.outgoing.borrow().refused {
+            return Poll::Ready(incoming.error.take().map_or(Ok(0), Err));
+        }
+        Poll::Pending
     }
 
-    fn take_received(&mut self, limit: usize) -> Option<Bytes> {
-        if self.0.incoming.borrow().held == 0 {
-            self.0.fetch();
+    fn received(&mut self) -> Option<&mut Bytes> {
+        if self.received.is_empty() {
+            // A chunk that is used up is dropped at once: only then can actix read into its memory again.
+            self.received = Bytes::new();
+            self.received = self.link.incoming.borrow_mut().take()?;
         }
-        self.0.incoming.borrow_mut().take(limit)
+        Some(&mut self.received)
     }
 
     fn poll_transmit(&mut self, protocol: &mut Protocol, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let outgoing = &mut *self.0.outgoing.borrow_mut();
+        let outgoing = &mut *self.link.outgoing.borrow_mut();
         if outgoing.refused {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -294,7 +274,7 @@ impl websock_core::Transport for Transport {
 
 impl Drop for Transport {
     fn drop(&mut self) {
-        let outgoing = &mut *self.0.outgoing.borrow_mut();
+        let outgoing = &mut *self.link.outgoing.borrow_mut();
         outgoing.ended = true;
         if let Some(server) = outgoing.server.take() {
             server.wake();
@@ -329,7 +309,7 @@ mod tests {
         link.task.set(Waker::noop().clone()).unwrap();
         assert!(link.fetch());
         let mut incoming = link.incoming.borrow_mut();
-        assert_eq!([(); 3].map(|()| incoming.take(8)), [Some("a".into()), Some("b".into()), None]);
+        assert_eq!([(); 3].map(|()| incoming.take()), [Some("a".into()), Some("b".into()), None]);
         assert!(incoming.ended);
     }
 

@@ -812,39 +812,89 @@ fn what_was_read_directly_is_followed_by_the_next_frames() {
     assert_eq!(read(&mut engine, &rest[10_001..]), [ping("p"), binary(message), text("next")]);
 }
 
-#[test]
-fn a_payload_may_be_received_from_memory_that_is_not_the_engines_to_write_to() {
-    let mut engine = defaults();
-    assert_eq!(engine.outstanding(), None);
-    assert_eq!(read(&mut engine, cut_frame(TEXT, 5, "h")), []);
-    assert_eq!(engine.outstanding(), Some(4));
-    engine.receive_payload(&masked(b"hell")[1..], Instant::now());
-    assert_eq!(events(&mut engine), []);
-    assert_eq!(engine.outstanding(), Some(1));
-    engine.receive_payload(&[b'o' ^ MASK[0]], Instant::now());
-    assert_eq!(engine.outstanding(), Some(0));
-    assert_eq!(events(&mut engine), []);
-    assert_eq!(engine.outstanding(), None);
-    assert_eq!(read(&mut engine, frame(FIN, "!")), [text("hello!")]);
-    assert_eq!(read(&mut engine, &head(FIN | TEXT, 3)[..4]), []);
-    assert_eq!(engine.outstanding(), None, "the header has not come whole");
+/// What an engine makes of bytes in somebody else's memory, as a driver gives them to it. Besides, how many of them it
+/// took at a time: 0 where it left a message to be taken from there.
+fn read_shared(engine: &mut Protocol, bytes: impl Into<Bytes>) -> (Vec<Event>, Vec<usize>) {
+    let (mut bytes, mut buffer) = (bytes.into(), Vec::new());
+    let (mut all, mut taken) = (Vec::new(), Vec::new());
+    while !bytes.is_empty() {
+        let before = bytes.len();
+        engine.receive_shared(&mut bytes, &mut buffer, Instant::now());
+        taken.push(before - bytes.len());
+        all.extend(from_fn(|| engine.poll_event().or_else(|| engine.poll_shared(&mut bytes))));
+        engine.reclaim(&mut buffer);
+    }
+    (all, taken)
 }
 
 #[test]
-fn what_is_received_so_is_checked_at_once() {
-    let mut engine = defaults();
-    read(&mut engine, cut_frame(FIN | TEXT, 9, "ab"));
-    engine.receive_payload(&[0xff ^ MASK[2]], Instant::now());
-    assert_eq!(events(&mut engine), [Event::Violation(ProtocolError::TextNotUtf8.into())]);
-    assert_eq!(engine.outstanding(), None);
+fn long_messages_that_are_whole_are_taken_from_memory_that_is_not_the_engines() {
+    let large = vec![7; 70_000];
+    let (long, short) = ("long".repeat(32), "x".repeat(125));
+    let bytes = [frame(FIN | TEXT, &long), frame(FIN | BINARY, &large), frame(FIN | TEXT, &short)].concat();
+    let expected = vec![text(&long), binary(&large), text(&short)];
+    assert_eq!(read_shared(&mut defaults(), bytes), (expected, vec![0, 6 + 125]));
 }
 
 #[test]
-#[should_panic = "2 bytes of a payload of which 1 are outstanding"]
-fn more_of_a_payload_than_is_outstanding_cannot_be_received() {
+fn of_one_that_is_cut_only_the_header_is_copied() {
+    let payload = "abcdefg".repeat(20);
+    let bytes = Bytes::from([frame(FIN | TEXT, &payload), frame(FIN | PING, "p")].concat());
     let mut engine = defaults();
-    read(&mut engine, cut_frame(FIN | TEXT, 2, "a"));
-    engine.receive_payload(b"bc", Instant::now());
+    assert_eq!(read_shared(&mut engine, bytes.slice(..50)), (vec![], vec![8, 42]));
+    let told = read_shared(&mut engine, bytes.slice(50..));
+    assert_eq!(told, (vec![text(&payload), ping("p")], vec![98, 7]));
+}
+
+#[test]
+fn all_else_is_copied_and_told_as_always() {
+    let long = "x".repeat(200);
+    let scripts = [
+        [frame(TEXT, &long), frame(FIN | PING, ""), frame(FIN, &long), frame(FIN | TEXT, &long)].concat(),
+        [frame(TEXT, &long), frame(FIN | TEXT, &long)].concat(),
+        [frame(FIN | TEXT, ""), frame(FIN | 0x40 | TEXT, &long)].concat(),
+        [frame(FIN | TEXT, &long), server_frame(FIN | TEXT, &long)].concat(),
+        [frame(FIN | TEXT, &long), head(FIN | TEXT, 1001), vec![0; 2000]].concat(),
+        [frame(FIN | CLOSE, ""), frame(FIN | TEXT, &long)].concat(),
+        // A payload that looks like a message.
+        [frame(FIN | PING, masked(&head(FIN | BINARY, 200))), frame(FIN | TEXT, &long)].concat(),
+        [frame(FIN | TEXT, &long)[..7].to_vec()].concat(),
+    ];
+    for script in scripts {
+        let options = Options::default().max_message_size(size(1000));
+        let expected = read(&mut engine(options.clone()), &script);
+        for at in 0..=script.len() {
+            let mut engine = engine(options.clone());
+            let mut told = read_shared(&mut engine, script[..at].to_vec()).0;
+            told.extend(read_shared(&mut engine, script[at..].to_vec()).0);
+            assert_eq!(told, expected, "cut at {at}");
+        }
+    }
+}
+
+#[test]
+fn what_is_taken_so_is_checked_at_once() {
+    let not_utf8 = Event::Violation(ProtocolError::TextNotUtf8.into());
+    let text = [&[b'a'; 150][..], &[0xff], &[b'a'; 150]].concat();
+    let whole = [frame(FIN | TEXT, &text), frame(FIN | TEXT, [b'b'; 200])].concat();
+    assert_eq!(read_shared(&mut defaults(), whole).0, std::slice::from_ref(&not_utf8));
+    let cut = cut_frame(FIN | TEXT, 1000, &text);
+    assert_eq!(read_shared(&mut defaults(), cut).0, [not_utf8]);
+}
+
+#[test]
+fn after_a_violation_or_a_close_of_ours_only_the_peers_close_is_looked_for() {
+    let long = frame(FIN | TEXT, "x".repeat(200));
+    let mut violated = defaults();
+    read(&mut violated, [0xff]);
+    let mut closed = defaults();
+    closed.close(None);
+    for mut engine in [violated, closed] {
+        assert_eq!(read_shared(&mut engine, long.clone()).0, []);
+        assert!(!engine.has_received_close());
+        assert_eq!(read_shared(&mut engine, [long.clone(), frame(FIN | CLOSE, "")].concat()).0, []);
+        assert!(engine.has_received_close());
+    }
 }
 
 // F9, L5: pings.

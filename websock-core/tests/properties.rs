@@ -7,6 +7,7 @@
 )]
 
 use std::io::{self, Cursor, IoSlice, Read, Write};
+use std::iter::from_fn;
 use std::time::Instant;
 
 use bytes::BufMut;
@@ -14,7 +15,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use websock_core::protocol::{Event, Protocol};
-use websock_core::{CloseFrame, Control, ControlPayload, Frame, Message, Options, Prepared};
+use websock_core::{Bytes, CloseFrame, Control, ControlPayload, Frame, Message, Options, Prepared};
 
 /// Something that a client sends.
 #[derive(Clone, Debug)]
@@ -127,11 +128,11 @@ fn engine() -> Protocol {
 enum Way {
     Buffer,
     Direct,
-    Payload,
+    Shared,
 }
 
 fn ways() -> impl Strategy<Value = Way> {
-    select(vec![Way::Buffer, Way::Direct, Way::Payload])
+    select(vec![Way::Buffer, Way::Direct, Way::Shared])
 }
 
 /// The events of these bytes in reads of these sizes, over and over. The buffer is taken back after every second read.
@@ -144,7 +145,6 @@ fn events(bytes: &[u8], reads: &[usize], way: Way) -> Vec<Event> {
             break;
         }
         let next = &bytes[at..bytes.len().min(at + size)];
-        let outstanding = engine.outstanding().filter(|_| way == Way::Payload);
         let directly = engine.direct_buffer().filter(|_| way == Way::Direct).map(|mut room| {
             let count = next.len().min(room.remaining_mut());
             room.put_slice(&next[..count]);
@@ -153,17 +153,20 @@ fn events(bytes: &[u8], reads: &[usize], way: Way) -> Vec<Event> {
         if let Some(count) = directly {
             engine.receive_direct(count, Instant::now());
             at += count;
-        } else if let Some(outstanding) = outstanding {
-            let count = next.len().min(outstanding);
-            engine.receive_payload(&next[..count], Instant::now());
-            at += count;
+        } else if way == Way::Shared {
+            let mut shared = Bytes::copy_from_slice(next);
+            while !shared.is_empty() {
+                engine.receive_shared(&mut shared, &mut buffer, Instant::now());
+                all.extend(from_fn(|| engine.poll_event().or_else(|| engine.poll_shared(&mut shared))));
+            }
+            at += next.len();
         } else {
             buffer.clear();
             buffer.extend_from_slice(next);
             engine.receive(&mut buffer, Instant::now());
             at += next.len();
         }
-        all.extend(std::iter::from_fn(|| engine.poll_event()));
+        all.extend(from_fn(|| engine.poll_event()));
         if number % 2 == 1 {
             engine.reclaim(&mut buffer);
         }

@@ -135,7 +135,7 @@ where
             }
             let message = match self.protocol.poll_message() {
                 Some(message) => message,
-                None => match self.protocol.poll_other_event() {
+                None => match self.poll_other_event() {
                     Some(Event::Message(message)) => message,
                     Some(Event::Control(control)) => {
                         self.call(pin!(handler.handle_control(control))).await?;
@@ -153,6 +153,19 @@ where
             }
         }
         Ok(true)
+    }
+
+    /// The next event that is not easily decoded, or that only the transport has.
+    #[inline]
+    fn poll_other_event(&mut self) -> Option<Event> {
+        self.protocol.poll_other_event().or_else(|| {
+            if self.turn.is_spent() {
+                return None;
+            }
+            let (event, count) = self.line.poll_shared(&mut self.protocol)?;
+            self.turn.read += count;
+            Some(event)
+        })
     }
 
     /// Handles what other tasks sent.

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::timers::now;
-use crate::protocol::Protocol;
+use crate::protocol::{Event, Protocol};
 
 /// The size of a thread's read buffer: two messages of 64 KiB, headers and all.
 const READ_BUFFER: usize = 132 * 1024;
@@ -38,11 +38,11 @@ pub trait Transport {
     /// When nothing can be read any more.
     fn poll_receive(&mut self, buffer: &mut impl BufMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
 
-    /// Gives what is there, at least one and at most `limit` bytes, for a transport to which bytes come in memory that
-    /// it can share: then they are copied only once. `None` has [`poll_receive`](Self::poll_receive) asked, and is all
-    /// that other transports need.
+    /// Shows what came, at least one byte, for a transport to which bytes come in memory that it can share: then large
+    /// messages are copied only once. The driver takes from the front of it, and asks again. `None` has
+    /// [`poll_receive`](Self::poll_receive) asked, and is all that other transports need.
     #[inline]
-    fn take_received(&mut self, _limit: usize) -> Option<Bytes> {
+    fn received(&mut self) -> Option<&mut Bytes> {
         None
     }
 
@@ -174,12 +174,14 @@ impl<T: Transport> Line<T> {
         let io = Self::open(&mut self.io)?;
         with_scratch(|buffer| {
             protocol.reclaim(buffer);
-            if let Some(limit) = protocol.outstanding() {
+            if let Some(received) = io.received() {
+                let before = received.len();
+                protocol.receive_shared(received, buffer, now());
+                // What is left to be taken from there counts when it is.
+                return Poll::Ready(Ok(1.max(before - received.len())));
+            }
+            if protocol.outstanding().is_some() {
                 cold_path();
-                if let Some(payload) = io.take_received(limit) {
-                    protocol.receive_payload(&payload, now());
-                    return Poll::Ready(Ok(payload.len()));
-                }
                 let direct = protocol.direct_buffer().map(|mut buffer| io.poll_receive(&mut buffer, cx));
                 if let Some(read) = direct {
                     let count = ready!(read)?;
@@ -198,6 +200,15 @@ impl<T: Transport> Line<T> {
             }
             Poll::Ready(Ok(count))
         })
+    }
+
+    /// The next event, if it is a message that the transport shows whole, and the number of its bytes.
+    #[inline]
+    pub(super) fn poll_shared(&mut self, protocol: &mut Protocol) -> Option<(Event, usize)> {
+        let received = self.io.as_mut()?.received()?;
+        let before = received.len();
+        let event = protocol.poll_shared(received)?;
+        Some((event, before - received.len()))
     }
 
     /// Writes what waits, as far as the transport takes it, and gives the number of bytes. What can no longer be

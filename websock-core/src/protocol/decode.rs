@@ -6,7 +6,7 @@
 
 use std::hint::cold_path;
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::assemble::Assembler;
 use super::closing::parse_close;
@@ -35,6 +35,21 @@ struct Discarded {
     rest: u64,
     is_close: bool,
 }
+
+/// A frame that is worth being decoded where it lies.
+struct LongFrame {
+    opcode: Opcode,
+    mask: [u8; 4],
+    /// Where its payload begins, and where it ends.
+    start: usize,
+    end: usize,
+}
+
+/// From this size on a payload is taken from shared memory as it is.
+const LONG: usize = 126;
+
+/// How much of what is not is copied at once. The bytes are in memory already, so that small pieces cost little.
+const PIECE: usize = 20 * 1024;
 
 impl Decoder {
     pub(super) fn new(options: &Options, inflater: Option<Inflater>) -> Self {
@@ -160,6 +175,37 @@ impl Decoder {
                 None
             }
         }
+    }
+
+    /// How many of these bytes, which arrived after all that is here, have to be copied to a buffer of ours first: none,
+    /// where a long message lies whole at their front, and only its header, where a part of one does.
+    pub(super) fn to_copy(&self, bytes: &[u8]) -> usize {
+        match self.long_frame(bytes) {
+            Some(LongFrame { end, .. }) if end <= bytes.len() => 0,
+            Some(LongFrame { start, .. }) => start,
+            None => PIECE.min(bytes.len()),
+        }
+    }
+
+    /// The message that lies whole at the front of `bytes`, if it is a long one.
+    pub(super) fn poll_shared(&mut self, bytes: &mut Bytes) -> Option<Result<Message, Violation>> {
+        let LongFrame { opcode, mask, start, end } = self.long_frame(bytes)?;
+        let message = self.assembler.whole(opcode, bytes.get(start..end)?, mask);
+        bytes.advance(end);
+        Some(message)
+    }
+
+    /// The frame at the front of `bytes`, which follow all that is here, if it is an unfragmented message of plain bytes,
+    /// within the limits, and long enough that a further copy of it costs more than this look.
+    fn long_frame(&self, bytes: &[u8]) -> Option<LongFrame> {
+        if !self.has_nothing() {
+            return None;
+        }
+        let (Header { fin, compressed, opcode, mask, length }, start) = parse_header(bytes, false).ok()??;
+        let length =
+            usize::try_from(length).ok().filter(|length| *length <= self.assembler.message_limit())?;
+        let is_long = fin && !compressed && matches!(opcode, Opcode::Text | Opcode::Binary) && length >= LONG;
+        is_long.then_some(LongFrame { opcode, mask, start, end: start + length })
     }
 
     /// The next event, or `None` if the rest has to arrive first.

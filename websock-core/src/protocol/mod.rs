@@ -3,8 +3,8 @@
 //! Bytes and the time go in; events, bytes and a deadline come out. [`Protocol`] is all that a driver needs, and the
 //! driver of this crate uses nothing else. By direction:
 //!
-//! - **In from the world**: [`receive`](Protocol::receive), [`receive_direct`](Protocol::receive_direct),
-//!   [`receive_payload`](Protocol::receive_payload) and [`handle_timeout`](Protocol::handle_timeout).
+//! - **In from the world**: [`receive`](Protocol::receive), [`receive_direct`](Protocol::receive_direct) or
+//!   [`receive_shared`](Protocol::receive_shared), and [`handle_timeout`](Protocol::handle_timeout).
 //! - **In from the application**: [`send`](Protocol::send), [`close`](Protocol::close).
 //! - **Out**: [`poll_event`](Protocol::poll_event), [`poll_transmit`](Protocol::poll_transmit) (answered by
 //!   [`transmitted`](Protocol::transmitted)) or [`take_transmit`](Protocol::take_transmit), and [`poll_timeout`](Protocol::poll_timeout).
@@ -42,7 +42,7 @@ use std::hint::cold_path;
 use std::io::IoSlice;
 use std::time::Instant;
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 
 use crate::close::{CloseFrame, Timeout};
 use crate::deflate::DeflateParameters;
@@ -147,27 +147,46 @@ impl Protocol {
         self.decoder.direct_buffer()
     }
 
-    /// How many bytes of a payload are outstanding and may be given to [`receive_payload`](Self::receive_payload).
+    /// How many bytes of a payload are outstanding, if one is that is not compressed.
     #[inline]
-    pub fn outstanding(&self) -> Option<usize> {
+    pub(crate) fn outstanding(&self) -> Option<usize> {
         self.decoder.outstanding()
     }
 
-    /// Bytes of the payload that is [outstanding](Self::outstanding), no more than are, arrived at `now` in memory that
-    /// is not the engine's to write to. They are copied once, where [`receive`](Self::receive) would have them copied
-    /// into a buffer first.
-    ///
-    /// # Panics
-    /// If `bytes` are more than are outstanding.
-    pub fn receive_payload(&mut self, bytes: &[u8], now: Instant) {
-        let outstanding = self.outstanding().unwrap_or_default();
-        assert!(
-            bytes.len() <= outstanding,
-            "{} bytes of a payload of which {outstanding} are outstanding",
-            bytes.len()
-        );
-        self.liveness.heard(now);
-        self.decoder.receive_payload(bytes);
+    /// Bytes arrived at `now` in memory that is not the engine's to write to. What it takes of them is gone from their
+    /// front. What it leaves is to be given to [`poll_shared`](Self::poll_shared), after
+    /// [`poll_event`](Self::poll_event), and then to this again. The payload of a long message is copied once, from where
+    /// it lies; all else goes through `buffer`, as with [`receive`](Self::receive).
+    pub fn receive_shared(&mut self, bytes: &mut Bytes, buffer: &mut Vec<u8>, now: Instant) {
+        let count = if let Some(missing) = self.outstanding().filter(|&missing| missing > 0) {
+            let count = missing.min(bytes.len());
+            self.liveness.heard(now);
+            self.decoder.receive_payload(&bytes[..count]);
+            count
+        } else {
+            let count = if self.closing.can_receive() { self.decoder.to_copy(bytes) } else { bytes.len() };
+            buffer.clear();
+            buffer.extend_from_slice(&bytes[..count]);
+            self.receive(buffer, now);
+            count
+        };
+        bytes.advance(count);
+    }
+
+    /// The next event, if it is a message that lies whole at the front of the bytes that
+    /// [`receive_shared`](Self::receive_shared) left, and is long enough to be taken from there. To be asked when
+    /// [`poll_event`](Self::poll_event) has nothing.
+    pub fn poll_shared(&mut self, bytes: &mut Bytes) -> Option<Event> {
+        if !self.closing.can_receive() {
+            return None;
+        }
+        Some(match self.decoder.poll_shared(bytes)? {
+            Ok(message) => {
+                self.count(&message);
+                Event::Message(message)
+            }
+            Err(violation) => self.violate(violation),
+        })
     }
 
     /// The next `count` bytes arrived at `now`, in the room that [`direct_buffer`](Self::direct_buffer) gave.
@@ -230,17 +249,7 @@ impl Protocol {
                 self.decoder.clear();
                 Event::Close(frame)
             }
-            Ok(Some(Event::Violation(violation))) | Err(violation) => {
-                if violation.is_of_close() {
-                    self.closing.receive_close();
-                    self.decoder.clear();
-                } else {
-                    self.closing.fail();
-                    self.decoder.discard();
-                    self.look_for_close();
-                }
-                Event::Violation(violation)
-            }
+            Ok(Some(Event::Violation(violation))) | Err(violation) => self.violate(violation),
             Ok(None) => {
                 if self.decoder.is_within_message() {
                     self.liveness.message_goes_on();
@@ -248,6 +257,19 @@ impl Protocol {
                 return None;
             }
         })
+    }
+
+    #[cold]
+    fn violate(&mut self, violation: Violation) -> Event {
+        if violation.is_of_close() {
+            self.closing.receive_close();
+            self.decoder.clear();
+        } else {
+            self.closing.fail();
+            self.decoder.discard();
+            self.look_for_close();
+        }
+        Event::Violation(violation)
     }
 
     fn control(&mut self, control: &Control) {

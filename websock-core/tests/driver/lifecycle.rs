@@ -19,8 +19,8 @@ use websock_core::{
 };
 
 use crate::support::{
-    Ear, Gate, SECOND, accepted, answer, clock_until, close, connect, connect_over, connect_with, frame,
-    go_on, never, ping, pong, push, quiet, slowly, text, transport,
+    Ear, Gate, SECOND, Sharing, accepted, answer, clock_until, close, connect, connect_over, connect_with,
+    frame, go_on, never, ping, pong, push, quiet, slowly, text, transport,
 };
 
 #[tokio::test(start_paused = true)]
@@ -443,6 +443,39 @@ async fn a_failed_upgrade_is_one_error_event_with_cause_and_remedy() {
     assert!(event.field("handler").unwrap().ends_with("Echo"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_transport_shows_is_told_as_what_is_read_from_it() {
+    let (long, large) = ("long".repeat(40), vec![7; 70_000]);
+    let script = [
+        text("short"),
+        text(&long),
+        frame(0x82, &large),
+        ping("p"),
+        frame(0x01, &long),
+        frame(0x80, &long),
+        text(&long),
+        text(&long),
+        frame(0x81, [0xff; 200]),
+        text("late"),
+    ];
+    let mut told = Vec::new();
+    for read_size in [usize::MAX, 1000, 7] {
+        for shares in [false, true] {
+            let (actor, stage) = transport();
+            stage.read_size(read_size);
+            let mut handler = match shares {
+                false => connect_over(actor, Options::default(), |_| go_on()),
+                true => connect_over(Sharing::from(actor), Options::default(), |_| go_on()),
+            };
+            stage.send(script.concat());
+            stage.end();
+            told.push((handler.rest().await, stage.frames()));
+        }
+    }
+    assert_eq!(told[0].0.len(), 9, "{:?}", told[0]);
+    assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+}
+
 /// The longest run of callbacks of one source while the other still had something.
 fn longest_run(calls: &[String]) -> usize {
     let kind = |call: &String| call.split(' ').next().unwrap().to_owned();
@@ -525,16 +558,20 @@ const KIB: usize = 1024;
 
 #[tokio::test(start_paused = true)]
 async fn another_task_runs_after_256_kib_were_read_or_discarded() {
-    for stops in [false, true] {
+    for (stops, shares) in [(false, false), (false, true), (true, false), (true, true)] {
         let (actor, stage) = transport();
         stage.read_size(64 * KIB);
-        let _handler = connect_over(actor, Options::default(), move |call| match call {
+        let script = move |call: &str| match call {
             "init" if stops => answer(Outcome::stop()),
             _ => go_on(),
-        });
+        };
+        let _handler = match shares {
+            false => connect_over(actor, Options::default(), script),
+            true => connect_over(Sharing::from(actor), Options::default(), script),
+        };
         stage.send_for_ever(frame(0x82, vec![7; 40 * KIB]));
         let longest = longest_turn(|| stage.read_len(), 4096 * KIB).await;
-        assert!((192 * KIB..256 * KIB + 64 * KIB).contains(&longest), "{stops}: {longest}");
+        assert!((192 * KIB..256 * KIB + 64 * KIB).contains(&longest), "{stops} {shares}: {longest}");
     }
 }
 

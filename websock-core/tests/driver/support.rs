@@ -9,18 +9,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep};
 use websock_core::upgrade::{Accepted, HttpVersion, negotiate};
 use websock_core::{
     Bytes, CloseReason, Control, Frames, HandleResult, Mailbox, Message, Options, Outcome, RequestHead,
-    Socket, WebSock,
+    Socket, Transport, WebSock,
 };
 
 pub(crate) use log::Ear;
-pub(crate) use transport::{Fault, Stage, transport};
+pub(crate) use transport::{Fault, Sharing, Stage, transport};
 pub(crate) use wire::{close, frame, names_of_sent, ping, pong, text};
 use wire::{name_of_sent, named, take_sent};
 
@@ -282,7 +282,7 @@ pub(crate) fn connect_within(
 
 /// A connection over any transport.
 pub(crate) fn connect_over(
-    transport: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    transport: impl Transport + Send + 'static,
     options: Options,
     script: impl FnMut(&str) -> Answer + Send + 'static,
 ) -> Handler {
@@ -291,7 +291,7 @@ pub(crate) fn connect_over(
 
 /// A connection whose request came together with the first bytes.
 pub(crate) fn connect_with(
-    transport: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    transport: impl Transport + Send + 'static,
     received: Bytes,
     options: &Options,
     script: impl FnMut(&str) -> Answer + Send + 'static,

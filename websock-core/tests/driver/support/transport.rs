@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::{BufMut, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, sleep_until};
+use websock_core::Transport;
+use websock_core::protocol::Protocol;
 
 use super::wire::{ends_of_sent, names_of_sent};
 
@@ -76,6 +79,46 @@ pub(crate) fn transport() -> (Actor, Stage) {
         writer: None,
     })));
     (Actor(stage.clone()), stage)
+}
+
+/// A transport that shows what came, in memory that it shares.
+pub(crate) struct Sharing {
+    actor: Actor,
+    received: Bytes,
+}
+
+impl From<Actor> for Sharing {
+    fn from(actor: Actor) -> Self {
+        Sharing { actor, received: Bytes::new() }
+    }
+}
+
+impl Transport for Sharing {
+    fn poll_receive(&mut self, buffer: &mut impl BufMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.actor.poll_receive(buffer, cx)
+    }
+
+    fn received(&mut self) -> Option<&mut Bytes> {
+        if self.received.is_empty() {
+            let mut received = Vec::with_capacity(64 * 1024).limit(64 * 1024);
+            let read = self.actor.poll_receive(&mut received, &mut Context::from_waker(Waker::noop()));
+            self.received = received.into_inner().into();
+            let Poll::Ready(Ok(1..)) = read else { return None };
+        }
+        Some(&mut self.received)
+    }
+
+    fn poll_transmit(&mut self, protocol: &mut Protocol, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.actor.poll_transmit(protocol, cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Transport::poll_flush(&mut self.actor, cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Transport::poll_shutdown(&mut self.actor, cx)
+    }
 }
 
 impl Stage {
