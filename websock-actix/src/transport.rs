@@ -29,6 +29,9 @@ const TOGETHER: usize = 32 * 1024 - 1;
 /// costs less than that.
 const WORTH_SHARING: usize = 512;
 
+/// For so many chunks a connection keeps the room that it had for them.
+const CHUNKS: usize = 16;
+
 /// How much the driver may write before the server takes it.
 const OUTGOING: usize = 132 * 1024;
 
@@ -151,7 +154,8 @@ impl Incoming {
 impl Outgoing {
     /// Takes over bytes that stay where they are, too.
     fn push_copy(&mut self, bytes: &[u8]) {
-        if self.held < TOGETHER && self.gathered.is_empty() {
+        let follows_few = self.chunks.back().is_some_and(|last| last.len() < WORTH_SHARING);
+        if self.held < TOGETHER && self.gathered.is_empty() && !follows_few {
             self.held += bytes.len();
             self.chunks.push_back(Bytes::copy_from_slice(bytes));
         } else {
@@ -187,6 +191,9 @@ impl Outgoing {
     fn take(&mut self) -> Option<Bytes> {
         let chunk = self.chunks.pop_front().or_else(|| self.gathered.take())?;
         self.held -= chunk.len();
+        if self.chunks.is_empty() && self.chunks.capacity() > CHUNKS {
+            self.chunks = VecDeque::new();
+        }
         Some(chunk)
     }
 }
@@ -194,7 +201,8 @@ impl Outgoing {
 /// The driver's end of a [`Link`].
 pub(crate) struct Transport {
     link: Rc<Link>,
-    /// What the driver has not taken of the chunk that it was shown.
+    /// What the driver has not taken of the chunk that it was shown. It lets go of one that is used up at once: only then
+    /// can actix read into its memory again.
     received: Bytes,
 }
 
@@ -225,11 +233,9 @@ impl websock_core::Transport for Transport {
 
     fn received(&mut self) -> Option<&mut Bytes> {
         if self.received.is_empty() {
-            // A chunk that is used up is dropped at once: only then can actix read into its memory again.
-            self.received = Bytes::new();
-            self.received = self.link.incoming.borrow_mut().take()?;
+            self.received = self.link.incoming.borrow_mut().take().unwrap_or_default();
         }
-        Some(&mut self.received)
+        (!self.received.is_empty()).then_some(&mut self.received)
     }
 
     fn poll_transmit(&mut self, protocol: &mut Protocol, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -330,6 +336,18 @@ mod tests {
             }
             assert!(writes(&mut outgoing) == [all], "{sizes:?}");
         }
+    }
+
+    #[test]
+    fn many_short_writes_are_few_chunks_and_the_room_for_many_is_given_back() {
+        let mut outgoing = Outgoing::default();
+        (0..10_000).for_each(|_| outgoing.push_copy(b"ab"));
+        assert_eq!(outgoing.chunks.len(), 1);
+        assert_eq!(writes(&mut outgoing), [b"ab".repeat(10_000)]);
+        (0..2 * CHUNKS).for_each(|_| outgoing.push(vec![0; WORTH_SHARING].into()));
+        assert_eq!(outgoing.chunks.len(), 2 * CHUNKS);
+        writes(&mut outgoing);
+        assert!(outgoing.chunks.capacity() <= CHUNKS);
     }
 
     #[test]

@@ -847,6 +847,23 @@ fn of_one_that_is_cut_only_the_header_is_copied() {
 }
 
 #[test]
+fn memory_of_which_everything_is_taken_is_let_go_at_once() {
+    for payload in [&b"short"[..], &[b'x'; 200]] {
+        let bytes = Bytes::from(frame(FIN | BINARY, payload));
+        let (mut first, mut rest) = (bytes.slice(..7), bytes.slice(7..));
+        let mut engine = defaults();
+        engine.receive_shared(&mut first, &mut Vec::new(), Instant::now());
+        engine.receive_shared(&mut rest, &mut Vec::new(), Instant::now());
+        assert!(bytes.is_unique(), "{first:?} {rest:?}");
+        let mut whole = bytes.clone();
+        let mut engine = defaults();
+        engine.receive_shared(&mut whole, &mut Vec::new(), Instant::now());
+        engine.poll_shared(&mut whole);
+        assert!(bytes.is_unique(), "{whole:?}");
+    }
+}
+
+#[test]
 fn all_else_is_copied_and_told_as_always() {
     let long = "x".repeat(200);
     let scripts = [

@@ -51,6 +51,14 @@ const LONG: usize = 126;
 /// How much of what is not is copied at once. The bytes are in memory already, so that small pieces cost little.
 const PIECE: usize = 20 * 1024;
 
+/// Takes so many bytes from the front. Memory of which nothing is left is let go at once, as its owner may wait for it.
+pub(super) fn take_front(bytes: &mut Bytes, count: usize) {
+    bytes.advance(count);
+    if bytes.is_empty() {
+        *bytes = Bytes::new();
+    }
+}
+
 impl Decoder {
     pub(super) fn new(options: &Options, inflater: Option<Inflater>) -> Self {
         Decoder {
@@ -191,7 +199,7 @@ impl Decoder {
     pub(super) fn poll_shared(&mut self, bytes: &mut Bytes) -> Option<Result<Message, Violation>> {
         let LongFrame { opcode, mask, start, end } = self.long_frame(bytes)?;
         let message = self.assembler.whole(opcode, bytes.get(start..end)?, mask);
-        bytes.advance(end);
+        take_front(bytes, end);
         Some(message)
     }
 
@@ -205,7 +213,8 @@ impl Decoder {
         let length =
             usize::try_from(length).ok().filter(|length| *length <= self.assembler.message_limit())?;
         let is_long = fin && !compressed && matches!(opcode, Opcode::Text | Opcode::Binary) && length >= LONG;
-        is_long.then_some(LongFrame { opcode, mask, start, end: start + length })
+        let end = start.checked_add(length).filter(|_| is_long)?;
+        Some(LongFrame { opcode, mask, start, end })
     }
 
     /// The next event, or `None` if the rest has to arrive first.

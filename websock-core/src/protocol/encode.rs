@@ -217,7 +217,9 @@ impl Outgoing {
             return None;
         }
         let end = self.large.front().map_or(self.buffer.len(), |large| large.at);
-        let taken = if self.written < end && !self.large.is_empty() {
+        // Who takes the buffer may keep it for long, so it is not given away for a few bytes of it.
+        let is_short = end - self.written < self.buffer.capacity() / 2;
+        let taken = if self.written < end && (is_short || !self.large.is_empty()) {
             let end = end.min(self.written + limit);
             let taken = Bytes::copy_from_slice(&self.buffer[self.written..end]);
             self.written = end;
@@ -335,12 +337,16 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_is_taken_whole_is_not_copied_and_comes_back() {
+    fn a_buffer_that_is_taken_comes_back_and_is_copied_only_where_little_of_it_is_used() {
         let mut outgoing = Outgoing::default();
         outgoing.push(Frame::binary(vec![1; 1000]));
         let address = outgoing.buffer.as_ptr();
         assert_eq!(outgoing.take(LARGE).unwrap().as_ptr(), address);
-        outgoing.push(Frame::binary(vec![2; 1000]));
+        outgoing.push(Frame::binary(vec![2; 100]));
+        assert_eq!(outgoing.buffer.as_ptr(), address);
+        let short = outgoing.take(LARGE).unwrap();
+        assert!(short.as_ptr() != address && short.len() == 102, "a copy");
+        outgoing.push(Frame::binary(vec![3; 1000]));
         assert_eq!(outgoing.buffer.as_ptr(), address);
     }
 

@@ -42,7 +42,7 @@ use std::hint::cold_path;
 use std::io::IoSlice;
 use std::time::Instant;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{BufMut, Bytes};
 
 use crate::close::{CloseFrame, Timeout};
 use crate::deflate::DeflateParameters;
@@ -50,7 +50,7 @@ use crate::message::{Control, Frame, Message};
 use crate::options::Options;
 
 use closing::Closing;
-use decode::Decoder;
+use decode::{Decoder, take_front};
 use deflate::{Deflater, Inflater};
 use encode::Outgoing;
 use liveness::{Due, Liveness};
@@ -170,7 +170,7 @@ impl Protocol {
             self.receive(buffer, now);
             count
         };
-        bytes.advance(count);
+        take_front(bytes, count);
     }
 
     /// The next event, if it is a message that lies whole at the front of the bytes that
