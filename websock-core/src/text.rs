@@ -5,6 +5,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -22,13 +23,13 @@ use crate::spare;
 /// assert_eq!(text, "hello");
 /// ```
 ///
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text(Bytes, Utf8);
 
 /// Says nothing that a [`Text`] does not say. But its many values that do not occur are where a
 /// [`Message`](crate::Message) keeps its tag: behind the bytes, so that these lie at its start, and are moved as they
 /// were stored. Otherwise each move waits for the stores before it: a tenth of the driver's time for a small message.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 enum Utf8 {
     #[default]
@@ -103,6 +104,13 @@ impl AsRef<[u8]> for Text {
 impl Borrow<str> for Text {
     fn borrow(&self) -> &str {
         self
+    }
+}
+
+/// As a [`str`], so that one finds the other in a map.
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -273,6 +281,8 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -283,6 +293,12 @@ mod tests {
         assert_eq!(text.to_string(), "grüße");
         assert_eq!(format!("{text:?}"), "\"grüße\"");
         assert_eq!(Text::from_static("a"), Text::from(String::from("a")));
+    }
+
+    #[test]
+    fn a_text_in_a_map_is_found_by_its_string() {
+        let map = HashMap::from([(Text::from("a"), 1), (Text::from("b".repeat(100)), 2)]);
+        assert_eq!((map.get("a"), map.get("b".repeat(100).as_str())), (Some(&1), Some(&2)));
     }
 
     #[test]
