@@ -26,7 +26,7 @@
 //! |---|---|
 //! | [`WebSock`], [`BoxWebSock`] | the behaviour |
 //! | [`Outcome`] | what a callback answers |
-//! | [`Message`], [`Control`], [`Frame`], [`Text`], [`Prepared`] | what goes over a connection |
+//! | [`Message`], [`Control`], [`Frame`], [`Text`], [`Payload`], [`Prepared`] | what goes over a connection |
 //! | [`CloseCode`], [`CloseFrame`], [`CloseReason`], [`Error`], [`Timeout`] | how it ends |
 //! | [`Options`], [`Deflate`] | limits, times and compression, the same on every server |
 //! | [`Accept`], [`upgrade`] | the contract of adapters: which requests become connections |
@@ -53,6 +53,7 @@ mod message;
 mod options;
 #[cfg(feature = "driver")]
 mod outcome;
+mod payload;
 mod spare;
 mod text;
 
@@ -81,6 +82,7 @@ pub use message::{Control, ControlPayload, ControlPayloadTooLong, Frame, Message
 pub use options::{Keepalive, Options};
 #[cfg(feature = "driver")]
 pub use outcome::{Frames, HandleResult, Outcome};
+pub use payload::Payload;
 pub use protocol::{ProtocolError, TooBig};
 pub use text::{InvalidUtf8, Text};
 pub use upgrade::{Origin, Origins, RequestHead, Subprotocol, UpgradeError};

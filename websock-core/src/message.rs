@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::payload::Payload;
 use crate::protocol::{Opcode, encode_header, header_size};
 use crate::text::Text;
 
@@ -18,10 +19,10 @@ pub enum Message {
     /// A text message.
     Text(Text),
     /// A binary message.
-    Binary(Bytes),
+    Binary(Payload),
     /// A text message that nobody has checked to be UTF-8. Comes only where
     /// [`validate_utf8`](crate::Options::validate_utf8) is turned off, and then in place of [`Text`](Message::Text).
-    UncheckedText(Bytes),
+    UncheckedText(Payload),
 }
 
 impl Message {
@@ -29,16 +30,21 @@ impl Message {
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Message::Text(text) => text.as_bytes(),
-            Message::Binary(bytes) | Message::UncheckedText(bytes) => bytes,
+            Message::Binary(payload) | Message::UncheckedText(payload) => payload,
         }
     }
 
     /// The payload, without a copy.
-    pub fn into_bytes(self) -> Bytes {
+    pub fn into_payload(self) -> Payload {
         match self {
-            Message::Text(text) => text.into_bytes(),
-            Message::Binary(bytes) | Message::UncheckedText(bytes) => bytes,
+            Message::Text(text) => text.into(),
+            Message::Binary(payload) | Message::UncheckedText(payload) => payload,
         }
+    }
+
+    /// The payload as [`Bytes`]: [`Payload::into_bytes`].
+    pub fn into_bytes(self) -> Bytes {
+        self.into_payload().into_bytes()
     }
 
     /// The payload's length in bytes.
@@ -56,8 +62,8 @@ impl Message {
     pub fn detach(&self) -> Self {
         match self {
             Message::Text(text) => Message::Text(text.detach()),
-            Message::Binary(bytes) => Message::Binary(Bytes::copy_from_slice(bytes)),
-            Message::UncheckedText(bytes) => Message::UncheckedText(Bytes::copy_from_slice(bytes)),
+            Message::Binary(payload) => Message::Binary(payload.detach()),
+            Message::UncheckedText(payload) => Message::UncheckedText(payload.detach()),
         }
     }
 }
@@ -90,7 +96,7 @@ impl Control {
 /// assert!(ControlPayload::try_from(vec![0; 126]).is_err());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ControlPayload(Bytes);
+pub struct ControlPayload(Payload);
 
 /// A payload of more than 125 bytes does not fit in a ping or a pong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,22 +108,22 @@ impl ControlPayload {
     pub const MAX: usize = 125;
 
     /// No payload.
-    pub const EMPTY: ControlPayload = ControlPayload(Bytes::new());
+    pub const EMPTY: ControlPayload = ControlPayload(Payload::EMPTY);
 
     /// A payload that lives as long as the program, or `None` if it is too long.
     pub const fn from_static(bytes: &'static [u8]) -> Option<Self> {
-        if bytes.len() > Self::MAX { None } else { Some(ControlPayload(Bytes::from_static(bytes))) }
+        if bytes.len() > Self::MAX { None } else { Some(ControlPayload(Payload::from_static(bytes))) }
     }
 
-    /// The bytes, without a copy.
+    /// The bytes as [`Bytes`]: [`Payload::into_bytes`].
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        self.0.into_bytes()
     }
 
     /// For payloads whose length the decoder has checked already.
-    pub(crate) fn received(bytes: Bytes) -> Self {
-        debug_assert!(bytes.len() <= Self::MAX);
-        ControlPayload(bytes)
+    pub(crate) fn received(payload: Payload) -> Self {
+        debug_assert!(payload.len() <= Self::MAX);
+        ControlPayload(payload)
     }
 }
 
@@ -129,41 +135,31 @@ impl Deref for ControlPayload {
     }
 }
 
-impl TryFrom<Bytes> for ControlPayload {
+impl TryFrom<Payload> for ControlPayload {
     type Error = ControlPayloadTooLong;
 
-    fn try_from(bytes: Bytes) -> Result<Self, ControlPayloadTooLong> {
-        if bytes.len() > Self::MAX {
-            Err(ControlPayloadTooLong(bytes.len()))
+    fn try_from(payload: Payload) -> Result<Self, ControlPayloadTooLong> {
+        if payload.len() > Self::MAX {
+            Err(ControlPayloadTooLong(payload.len()))
         } else {
-            Ok(ControlPayload(bytes))
+            Ok(ControlPayload(payload))
         }
     }
 }
 
-impl TryFrom<Vec<u8>> for ControlPayload {
-    type Error = ControlPayloadTooLong;
+macro_rules! control_payload_from {
+    ($($source:ty),*) => {$(
+        impl TryFrom<$source> for ControlPayload {
+            type Error = ControlPayloadTooLong;
 
-    fn try_from(bytes: Vec<u8>) -> Result<Self, ControlPayloadTooLong> {
-        Bytes::from(bytes).try_into()
-    }
+            fn try_from(source: $source) -> Result<Self, ControlPayloadTooLong> {
+                Payload::from(source).try_into()
+            }
+        }
+    )*};
 }
 
-impl TryFrom<&[u8]> for ControlPayload {
-    type Error = ControlPayloadTooLong;
-
-    fn try_from(bytes: &[u8]) -> Result<Self, ControlPayloadTooLong> {
-        Bytes::copy_from_slice(bytes).try_into()
-    }
-}
-
-impl TryFrom<&str> for ControlPayload {
-    type Error = ControlPayloadTooLong;
-
-    fn try_from(text: &str) -> Result<Self, ControlPayloadTooLong> {
-        text.as_bytes().try_into()
-    }
-}
+control_payload_from!(Bytes, Vec<u8>, &[u8], &str);
 
 /// One message to send: what the outcomes [`push`](crate::Outcome::push) and [`stop`](crate::Outcome::stop) carry.
 ///
@@ -184,40 +180,40 @@ pub struct Frame {
     /// Whether it must not be compressed.
     pub(crate) uncompressed: bool,
     /// Empty where there is a prepared frame.
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Payload,
     pub(crate) prepared: Option<Prepared>,
 }
 
 impl Frame {
-    const fn new(opcode: Opcode, bytes: Bytes) -> Self {
-        Frame { opcode, uncompressed: false, payload: bytes, prepared: None }
+    const fn new(opcode: Opcode, payload: Payload) -> Self {
+        Frame { opcode, uncompressed: false, payload, prepared: None }
     }
 
     /// A text message.
     pub fn text(text: impl Into<Text>) -> Self {
-        Frame::new(Opcode::Text, text.into().into_bytes())
+        Frame::new(Opcode::Text, text.into().into())
     }
 
     /// A binary message.
-    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+    pub fn binary(bytes: impl Into<Payload>) -> Self {
         Frame::new(Opcode::Binary, bytes.into())
     }
 
     /// A text message of bytes that nobody checks. If they are not UTF-8, a peer that keeps to the protocol closes
     /// the connection with 1007; meant for passing on what came as [`Message::UncheckedText`].
-    pub fn unchecked_text(bytes: impl Into<Bytes>) -> Self {
+    pub fn unchecked_text(bytes: impl Into<Payload>) -> Self {
         Frame::new(Opcode::Text, bytes.into())
     }
 
     /// A ping. The peer's pong comes to [`handle_control`](crate::WebSock::handle_control). To learn whether the
     /// peer is alive the option [`keepalive`](crate::Options::keepalive) is there.
     pub fn ping(payload: ControlPayload) -> Self {
-        Frame::new(Opcode::Ping, payload.into_bytes())
+        Frame::new(Opcode::Ping, payload.0)
     }
 
     /// A pong that no ping asked for. (Pings are answered without the handler.)
     pub fn pong(payload: ControlPayload) -> Self {
-        Frame::new(Opcode::Pong, payload.into_bytes())
+        Frame::new(Opcode::Pong, payload.0)
     }
 
     /// The same message, never compressed (SPEC C5): for what holds a secret beside text that others choose, whose
@@ -244,7 +240,7 @@ impl Frame {
 
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let payload = Bytes::copy_from_slice(self.payload());
+        let payload = Payload::from(self.payload());
         f.debug_tuple(match self.opcode {
             Opcode::Text => "Text",
             Opcode::Ping => "Ping",
@@ -259,9 +255,9 @@ impl fmt::Debug for Frame {
 impl From<Message> for Frame {
     fn from(message: Message) -> Self {
         match message {
-            Message::Text(text) => Frame::new(Opcode::Text, text.into_bytes()),
-            Message::Binary(bytes) => Frame::new(Opcode::Binary, bytes),
-            Message::UncheckedText(bytes) => Frame::new(Opcode::Text, bytes),
+            Message::Text(text) => Frame::new(Opcode::Text, text.into()),
+            Message::Binary(payload) => Frame::new(Opcode::Binary, payload),
+            Message::UncheckedText(payload) => Frame::new(Opcode::Text, payload),
         }
     }
 }
@@ -277,7 +273,7 @@ macro_rules! frame_from {
 }
 
 frame_from!(text: &str, String, &String, Text);
-frame_from!(binary: Bytes, Vec<u8>);
+frame_from!(binary: Payload, Bytes, Vec<u8>);
 
 /// A message that is encoded once and sent to many connections: a broadcast (RFC 6455 §5.2).
 ///
@@ -357,7 +353,7 @@ impl From<Prepared> for Frame {
         Frame {
             opcode: prepared.0.opcode,
             uncompressed: false,
-            payload: Bytes::new(),
+            payload: Payload::EMPTY,
             prepared: Some(prepared),
         }
     }
@@ -390,7 +386,7 @@ mod tests {
     #[test]
     fn a_detached_message_owns_its_bytes() {
         let read = Bytes::from(vec![b'x'; 1000]);
-        let message = Message::Binary(read.slice(10..20));
+        let message = Message::Binary(read.slice(10..20).into());
         let detached = message.detach();
         assert_eq!(message, detached);
         assert_ne!(message.as_bytes().as_ptr(), detached.as_bytes().as_ptr());

@@ -177,7 +177,7 @@ macro_rules! frames_from_vec {
     )*};
 }
 
-frames_from_vec!(Frame, Message, Prepared, crate::Text, String, &str, bytes::Bytes);
+frames_from_vec!(Frame, Message, Prepared, crate::Text, String, &str, crate::Payload, bytes::Bytes);
 
 impl FromIterator<Frame> for Frames {
     fn from_iter<I: IntoIterator<Item = Frame>>(frames: I) -> Self {
@@ -222,7 +222,7 @@ mod tests {
             Outcome::push("text"),
             Outcome::push(String::from("text")),
             Outcome::push(vec![1_u8]),
-            Outcome::push(Message::Binary(bytes::Bytes::new())),
+            Outcome::push(Message::Binary(crate::Payload::EMPTY)),
             Outcome::push(Prepared::text("x")),
             Outcome::push(Frame::pong(payload)),
             Outcome::reply(vec!["x"]),

@@ -39,6 +39,7 @@ use crate::close::{CloseCode, CloseFrame};
 use crate::handler::WebSock;
 use crate::message::{ControlPayload, Frame};
 use crate::options::Options;
+use crate::payload::Payload;
 use crate::protocol::{Opcode, encode_header};
 use crate::text::Text;
 use crate::upgrade::{HttpVersion, RequestHead, negotiate};
@@ -67,7 +68,7 @@ impl Received {
     }
 
     /// A binary message, to compare with.
-    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+    pub fn binary(bytes: impl Into<Payload>) -> Self {
         Received::Frame(Frame::binary(bytes))
     }
 }

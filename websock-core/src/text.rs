@@ -8,12 +8,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{BufMut, Bytes};
 
+use crate::payload::Payload;
 use crate::protocol::extend_unmasked;
 use crate::spare;
 
-/// Text that is UTF-8 by its type, shared and cheap to clone: a [`Bytes`] that dereferences to [`str`].
+/// Text that is UTF-8 by its type and cheap to clone: a [`Payload`] that dereferences to [`str`].
 ///
 /// ```
 /// use websock_core::Text;
@@ -24,13 +25,13 @@ use crate::spare;
 /// ```
 ///
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Text(Bytes, Utf8);
+pub struct Text(Payload, Utf8);
 
 /// Says nothing that a [`Text`] does not say. But its many values that do not occur are where a
-/// [`Message`](crate::Message) keeps its tag: behind the bytes, so that these lie at its start, and are moved as they
-/// were stored. Otherwise each move waits for the stores before it: a tenth of the driver's time for a small message.
+/// [`Message`](crate::Message) keeps its tag: a whole word behind the payload, so that this lies at its start, and all of
+/// it is moved as it was stored. Otherwise each move waits for the stores before it, as in a [`Payload`].
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
+#[repr(usize)]
 enum Utf8 {
     #[default]
     Checked,
@@ -50,34 +51,34 @@ impl Text {
 
     /// A text that lives as long as the program; nothing is copied or counted.
     pub const fn from_static(text: &'static str) -> Self {
-        Text::checked(Bytes::from_static(text.as_bytes()))
+        Text::checked(Payload::from_static(text.as_bytes()))
     }
 
     /// These bytes, which were seen to be UTF-8.
     #[inline]
-    const fn checked(bytes: Bytes) -> Self {
-        Text(bytes, Utf8::Checked)
+    const fn checked(payload: Payload) -> Self {
+        Text(payload, Utf8::Checked)
     }
 
     /// The text as a string slice.
     pub fn as_str(&self) -> &str {
         // SAFETY: a `Text` is built only from a `str` or a `String`, or from bytes that `TryFrom` below or
-        // `Utf8Buffer::into_text` has seen to be UTF-8 from the first to the last; `Bytes` cannot be changed.
+        // `Utf8Buffer::into_text` has seen to be UTF-8 from the first to the last; a `Payload` cannot be changed.
         #[allow(unsafe_code)]
         unsafe {
             std::str::from_utf8_unchecked(&self.0)
         }
     }
 
-    /// The text's bytes, without a copy.
+    /// The text's bytes as [`Bytes`]: [`Payload::into_bytes`].
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        self.0.into_bytes()
     }
 
     /// A text that holds no memory but its own bytes (SPEC B9). Copies.
     #[must_use]
     pub fn detach(&self) -> Self {
-        Text::checked(Bytes::copy_from_slice(&self.0))
+        Text::checked(self.0.detach())
     }
 }
 
@@ -129,13 +130,13 @@ impl fmt::Display for Text {
 impl From<&str> for Text {
     /// Copies; [`Text::from_static`] does not.
     fn from(text: &str) -> Self {
-        Text::checked(Bytes::copy_from_slice(text.as_bytes()))
+        Text::checked(text.into())
     }
 }
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Text::checked(Bytes::from(text))
+        Text::checked(text.into())
     }
 }
 
@@ -145,18 +146,28 @@ impl From<&String> for Text {
     }
 }
 
-impl TryFrom<Bytes> for Text {
+impl TryFrom<Payload> for Text {
     type Error = InvalidUtf8;
 
     /// # Errors
     /// When the bytes are not UTF-8.
     #[inline]
-    fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
-        if bytes.len() <= SHORT && is_ascii(&bytes) {
-            return Ok(Text::checked(bytes));
+    fn try_from(payload: Payload) -> Result<Self, InvalidUtf8> {
+        if payload.len() <= SHORT && is_ascii(&payload) {
+            return Ok(Text::checked(payload));
         }
-        simdutf8::basic::from_utf8(&bytes).map_err(|_| InvalidUtf8)?;
-        Ok(Text::checked(bytes))
+        simdutf8::basic::from_utf8(&payload).map_err(|_| InvalidUtf8)?;
+        Ok(Text::checked(payload))
+    }
+}
+
+impl TryFrom<Bytes> for Text {
+    type Error = InvalidUtf8;
+
+    /// # Errors
+    /// When the bytes are not UTF-8.
+    fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
+        Payload::from(bytes).try_into()
     }
 }
 
@@ -254,7 +265,11 @@ impl Utf8Buffer {
     /// The whole as a text.
     pub(crate) fn into_text(mut self) -> Result<Text, InvalidUtf8> {
         self.check()?;
-        if self.checked < self.bytes.len() { Err(InvalidUtf8) } else { Ok(Text::checked(self.into_bytes())) }
+        if self.checked < self.bytes.len() {
+            Err(InvalidUtf8)
+        } else {
+            Ok(Text::checked(self.into_bytes().into()))
+        }
     }
 
     /// The whole as bytes of which nothing is claimed.
@@ -263,9 +278,16 @@ impl Utf8Buffer {
     }
 }
 
-impl From<Text> for Bytes {
+impl From<Text> for Payload {
+    #[inline(always)]
     fn from(text: Text) -> Self {
         text.0
+    }
+}
+
+impl From<Text> for Bytes {
+    fn from(text: Text) -> Self {
+        text.into_bytes()
     }
 }
 
@@ -273,8 +295,7 @@ impl Text {
     /// The longest beginning of the text that has at most `limit` bytes and ends at a character's end.
     pub(crate) fn truncate(mut self, limit: usize) -> Self {
         let end = self.floor_char_boundary(limit);
-        let cut = self.0.remaining() - end;
-        self.0.truncate(self.0.len() - cut);
+        self.0.truncate(end);
         self
     }
 }

@@ -81,11 +81,11 @@ fn text(text: &str) -> Event {
 }
 
 fn binary(payload: impl AsRef<[u8]>) -> Event {
-    Event::Message(Message::Binary(Bytes::copy_from_slice(payload.as_ref())))
+    Event::Message(Message::Binary(payload.as_ref().into()))
 }
 
 fn unchecked(payload: impl AsRef<[u8]>) -> Event {
-    Event::Message(Message::UncheckedText(Bytes::copy_from_slice(payload.as_ref())))
+    Event::Message(Message::UncheckedText(payload.as_ref().into()))
 }
 
 fn ping(payload: impl AsRef<[u8]>) -> Event {

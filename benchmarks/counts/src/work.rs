@@ -31,6 +31,7 @@ pub(crate) const WORKS: &[Work] = &[
     Work { name: "engine-16k-x4", messages: 400, run: |count| engine(binary(16 * 1024), 4, count) },
     Work { name: "engine-256k-x1", messages: 40, run: |count| engine(binary(256 * 1024), 1, count) },
     Work { name: "driver-20-x32", messages: 3200, run: |count| driver(binary(20), 32, count) },
+    Work { name: "driver-125-text-x32", messages: 3200, run: |count| driver(text(125), 32, count) },
     Work { name: "driver-20-x1", messages: 3000, run: |count| driver(binary(20), 1, count) },
     Work { name: "driver-info-x1", messages: 3000, run: informed },
     Work { name: "driver-1k-text-x8", messages: 1600, run: |count| driver(text(1024), 8, count) },

@@ -1,7 +1,7 @@
 //! From frames to messages: fragments are joined and inflated, limits kept, text checked while it arrives
 //! (RFC 6455 §5.4, SPEC F3-F6, C6).
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 
 use super::deflate::{Inflater, Inflating};
 use super::error::{ProtocolError, TooBig, Violation};
@@ -9,6 +9,7 @@ use super::header::{Header, MAX_HEADER, Opcode};
 use super::mask::{extend_unmasked, rotated, unmask, unmask_large};
 use crate::message::Message;
 use crate::options::Options;
+use crate::payload::Payload;
 use crate::spare;
 use crate::text::{Text, Utf8Buffer};
 
@@ -154,8 +155,8 @@ impl Assembler {
 
     /// The message of a single frame whose whole, unmasked payload is here.
     #[inline]
-    pub(super) fn short(&self, opcode: Opcode, payload: &[u8]) -> Result<Message, Violation> {
-        self.limits.whole(opcode, Bytes::copy_from_slice(payload))
+    pub(super) fn short(&self, opcode: Opcode, payload: Payload) -> Result<Message, Violation> {
+        self.limits.whole(opcode, payload)
     }
 
     /// The message of a single frame whose whole, masked payload is here: cheaper from about 1 KiB on.
@@ -163,7 +164,7 @@ impl Assembler {
     pub(super) fn whole(&self, opcode: Opcode, payload: &[u8], mask: [u8; 4]) -> Result<Message, Violation> {
         let mut unmasked = spare::with_capacity(payload.len());
         extend_unmasked(&mut unmasked, payload, mask);
-        self.limits.whole(opcode, spare::into_bytes(unmasked))
+        self.limits.whole(opcode, spare::into_bytes(unmasked).into())
     }
 
     /// The message of a single compressed frame whose whole, unmasked payload is here.
@@ -293,7 +294,7 @@ impl Limits {
     }
 
     #[inline]
-    fn whole(&self, opcode: Opcode, payload: Bytes) -> Result<Message, Violation> {
+    fn whole(&self, opcode: Opcode, payload: Payload) -> Result<Message, Violation> {
         Ok(match opcode {
             Opcode::Text if self.validate_utf8 => {
                 Message::Text(Text::try_from(payload).map_err(|_| ProtocolError::TextNotUtf8)?)
@@ -308,8 +309,8 @@ impl Limits {
             Opcode::Text if self.validate_utf8 => {
                 Message::Text(payload.into_text().map_err(|_| ProtocolError::TextNotUtf8)?)
             }
-            Opcode::Text => Message::UncheckedText(payload.into_bytes()),
-            _ => Message::Binary(payload.into_bytes()),
+            Opcode::Text => Message::UncheckedText(payload.into_bytes().into()),
+            _ => Message::Binary(payload.into_bytes().into()),
         })
     }
 }

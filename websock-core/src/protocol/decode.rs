@@ -17,6 +17,7 @@ use super::header::{Header, Opcode, begins_control, frame_size, parse_header};
 use super::input::Input;
 use crate::message::{Control, ControlPayload, Message};
 use crate::options::Options;
+use crate::payload::Payload;
 
 /// Takes bytes as they come and gives events in their order.
 #[derive(Debug)]
@@ -262,7 +263,7 @@ impl Decoder {
             return Ok(None);
         }
         self.input.advance(size);
-        let payload = Bytes::copy_from_slice(self.input.take(length, header.mask));
+        let payload = Payload::from(self.input.take(length, header.mask));
         Ok(Some(match header.opcode {
             Opcode::Ping => Event::Control(Control::Ping(ControlPayload::received(payload))),
             Opcode::Pong => Event::Control(Control::Pong(ControlPayload::received(payload))),

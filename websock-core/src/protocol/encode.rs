@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes};
 
 use super::header::{Opcode, encode_compressed_header, encode_header, encode_short_header};
 use crate::message::Frame;
+use crate::payload::INLINE;
 use crate::spare;
 
 /// From here on a payload is written from where it lies; below, a copy is cheaper than another slice.
@@ -53,10 +54,13 @@ impl Outgoing {
         }
         let payload = frame.payload;
         if let Some(header) = encode_short_header(frame.opcode, payload.len()) {
-            return self.append_small(&header, &payload);
+            return match payload.as_inline() {
+                Some((inline, length)) => self.append_inline(header, inline, length),
+                None => self.append_small(&header, &payload),
+            };
         }
         let (header, size) = encode_header(frame.opcode, payload.len());
-        self.append(&header[..size], payload);
+        self.append(&header[..size], payload.into_bytes());
     }
 
     /// Queues a frame that has its header.
@@ -97,12 +101,20 @@ impl Outgoing {
 
     #[inline(always)]
     fn append_small(&mut self, header: &[u8], payload: &[u8]) {
-        let length = header.len() + payload.len();
-        if self.buffer.capacity() - self.buffer.len() < length {
-            self.make_room(length);
-        }
+        self.ensure_room(header.len() + payload.len());
         self.buffer.extend_from_slice(header);
         self.buffer.extend_from_slice(payload);
+    }
+
+    /// The same with the first `length` bytes of `inline`: the others are copied, too, and cut off again, since a copy
+    /// of a size that the compiler knows is no call.
+    #[inline(always)]
+    fn append_inline(&mut self, header: [u8; 2], inline: &[u8; INLINE], length: usize) {
+        self.ensure_room(header.len() + INLINE);
+        let end = self.buffer.len() + header.len() + length;
+        self.buffer.extend_from_slice(&header);
+        self.buffer.extend_from_slice(inline);
+        self.buffer.truncate(end);
     }
 
     #[cold]
@@ -110,6 +122,13 @@ impl Outgoing {
         self.append_small(header, &[]);
         self.large_bytes += payload.len();
         self.large.push_back(Large { at: self.buffer.len(), payload });
+    }
+
+    #[inline(always)]
+    fn ensure_room(&mut self, length: usize) {
+        if self.buffer.capacity() - self.buffer.len() < length {
+            self.make_room(length);
+        }
     }
 
     #[inline(never)]

@@ -5,6 +5,7 @@
 
 use super::header::Opcode;
 use super::mask::unmask;
+use crate::payload::{INLINE, Payload};
 use crate::spare;
 
 /// Bytes to decode, and how far they are decoded.
@@ -99,9 +100,9 @@ impl Input {
     }
 
     /// The next frame, if it is the common one: an unfragmented message of at most `limit` and 125 bytes, here whole.
-    /// Gives its payload as it came, and the mask. Everything else is left to the general way.
+    /// Everything else is left to the general way.
     #[inline]
-    pub(super) fn short_message(&mut self, limit: usize) -> Option<(Opcode, &[u8])> {
+    pub(super) fn short_message(&mut self, limit: usize) -> Option<(Opcode, Payload)> {
         let [first, second, m0, m1, m2, m3, payload @ ..] = &mut self.bytes[self.at..] else { return None };
         let opcode = match *first {
             0x81 => Opcode::Text,
@@ -112,10 +113,18 @@ impl Input {
         if length > 125 || length > limit || length > payload.len() {
             return None;
         }
-        let payload = &mut payload[..length];
-        unmask(payload, [*m0, *m1, *m2, *m3]);
+        let mask = [*m0, *m1, *m2, *m3];
         self.at += 6 + length;
-        Some((opcode, payload))
+        if length <= INLINE
+            && let Some(&(mut inline)) = payload.first_chunk()
+        {
+            // Always the same number of bytes, whatever comes behind the payload: that takes neither loops nor calls.
+            unmask(&mut inline, mask);
+            return Some((opcode, Payload::inline(inline, length)));
+        }
+        let payload = &mut payload[..length];
+        unmask(payload, mask);
+        Some((opcode, Payload::from(&*payload)))
     }
 
     /// The next `count` bytes, unmasked, which must be here. They count as decoded.
