@@ -4,7 +4,7 @@
 //! all its connections share it; what is left then, mostly nothing, gets a place of its own (SPEC B8).
 
 use super::header::Opcode;
-use super::mask::unmask;
+use super::mask::{unmask, unmask_blocks};
 use crate::payload::{INLINE, Payload};
 use crate::spare;
 
@@ -123,7 +123,7 @@ impl Input {
             return Some((opcode, Payload::inline(inline, length)));
         }
         let payload = &mut payload[..length];
-        unmask(payload, mask);
+        unmask_blocks(payload, mask);
         Some((opcode, Payload::from(&*payload)))
     }
 

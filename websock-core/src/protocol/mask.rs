@@ -5,6 +5,9 @@ use fearless_simd::{Level, Simd, dispatch};
 /// The size of a cache's line on all processors of today, or a multiple of it.
 const CACHE_LINE: usize = 64;
 
+/// Of so many bytes each the words are unmasked without a loop.
+const BLOCK: usize = 32;
+
 /// Removes the mask from `payload`, in place.
 ///
 /// `mask` is the masking key as it applies to the first byte of `payload`: for a later part of a frame's payload it
@@ -23,6 +26,21 @@ pub(crate) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
     for (byte, key) in rest.iter_mut().zip(mask) {
         *byte ^= key;
+    }
+}
+
+/// Does the same in blocks. The last of them overlaps the one before it, so that the end takes no loop of its own.
+#[inline(always)]
+pub(crate) fn unmask_blocks(payload: &mut [u8], mask: [u8; 4]) {
+    let length = payload.len();
+    let Some(last) = payload.last_chunk_mut::<BLOCK>() else { return unmask(payload, mask) };
+    let mut end = *last;
+    unmask(&mut end, rotated(mask, length - BLOCK));
+    for block in payload.as_chunks_mut::<BLOCK>().0 {
+        unmask(block, mask);
+    }
+    if let Some(last) = payload.last_chunk_mut() {
+        *last = end;
     }
 }
 
@@ -53,9 +71,10 @@ pub(crate) fn extend_unmasked(unmasked: &mut Vec<u8>, payload: &[u8], mask: [u8;
 }
 
 /// The masking key as it applies `consumed` bytes later.
-pub(crate) fn rotated(mut mask: [u8; 4], consumed: usize) -> [u8; 4] {
-    mask.rotate_left(consumed % 4);
-    mask
+#[inline]
+pub(crate) fn rotated(mask: [u8; 4], consumed: usize) -> [u8; 4] {
+    let bits = [0, 8, 16, 24][consumed % 4];
+    u32::from_le_bytes(mask).rotate_right(bits).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -84,6 +103,8 @@ mod tests {
                 assert_eq!(payload, expected, "{len} in two parts at {start}");
                 unmask_large(&mut payload, mask);
                 assert_eq!(payload, masked, "{len}, masked again as a large one");
+                unmask_blocks(&mut payload, mask);
+                assert_eq!(payload, expected, "{len} in blocks");
                 let mut copied = Vec::new();
                 extend_unmasked(&mut copied, &masked[..start], mask);
                 extend_unmasked(&mut copied, &masked[start..], rotated(mask, start));
