@@ -5,12 +5,16 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::mpsc;
 use websock_core::{HandleResult, Mailbox, Message, Outcome, Prepared, Socket, WebSock};
 
 use super::ours;
+
+/// How many messages may wait for a socket.
+const CHANNEL: usize = 64;
 
 /// The connections, each with its number.
 type Members<T> = Arc<Mutex<Vec<(usize, T)>>>;
@@ -83,6 +87,44 @@ pub(super) fn bare(listener: TcpListener, workers: usize) -> io::Result<()> {
         let members = members.clone();
         async move { publish(stream, &members).await.unwrap_or_default() }
     })
+}
+
+/// The same with a task for each socket, as servers have it: it reads, and writes what comes through its channel.
+pub(super) fn tasks(listener: TcpListener, workers: usize) -> io::Result<()> {
+    let members = Members::<mpsc::Sender<Bytes>>::default();
+    super::accept(listener, workers, move |stream| {
+        let members = members.clone();
+        async move { subscribe(stream, &members).await.unwrap_or_default() }
+    })
+}
+
+async fn subscribe(mut stream: TcpStream, members: &Members<mpsc::Sender<Bytes>>) -> io::Result<()> {
+    let (sender, mut messages) = mpsc::channel(CHANNEL);
+    let own = {
+        let mut members = lock(members);
+        let number = members.len();
+        members.push((number, sender));
+        number
+    };
+    let mut buffer = [0; 4096];
+    loop {
+        tokio::select! {
+            read = stream.read(&mut buffer) => {
+                let read = read?;
+                if read == 0 {
+                    return Ok(());
+                }
+                let message = Bytes::copy_from_slice(&buffer[..read]);
+                for (number, sender) in lock(members).iter() {
+                    if *number != own {
+                        // A full channel shows as a message that never comes; who has left is nobody's loss.
+                        sender.try_send(message.clone()).ok();
+                    }
+                }
+            }
+            Some(message) = messages.recv() => stream.write_all(&message).await?,
+        }
+    }
 }
 
 async fn publish(stream: TcpStream, members: &Members<OwnedWriteHalf>) -> io::Result<()> {

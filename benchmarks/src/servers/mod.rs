@@ -300,6 +300,15 @@ pub(crate) const ALL: &[Server] = &[
         run: fanout::bare,
     },
     Server {
+        name: "floor-fanout-tasks",
+        job: Job::Fanout,
+        kind: Kind::Floor,
+        package: "tokio",
+        how: "bare TCP: a task for each socket, woken through a channel, writes what it gets",
+        docs: "https://docs.rs/tokio/latest/tokio/sync/mpsc/index.html",
+        run: fanout::tasks,
+    },
+    Server {
         name: "websock-hyper-fanout",
         job: Job::Fanout,
         kind: Kind::WebSocket,
