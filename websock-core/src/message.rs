@@ -147,6 +147,13 @@ impl TryFrom<Payload> for ControlPayload {
     }
 }
 
+impl From<ControlPayload> for Payload {
+    /// Without a copy.
+    fn from(payload: ControlPayload) -> Self {
+        payload.0
+    }
+}
+
 macro_rules! control_payload_from {
     ($($source:ty),*) => {$(
         impl TryFrom<$source> for ControlPayload {
@@ -194,7 +201,7 @@ impl Frame {
         Frame::new(Opcode::Text, text.into().into())
     }
 
-    /// A binary message.
+    /// A binary message. What is borrowed is copied; [`Payload::from_static`] is not.
     pub fn binary(bytes: impl Into<Payload>) -> Self {
         Frame::new(Opcode::Binary, bytes.into())
     }
@@ -386,9 +393,11 @@ mod tests {
     #[test]
     fn a_detached_message_owns_its_bytes() {
         let read = Bytes::from(vec![b'x'; 1000]);
-        let message = Message::Binary(read.slice(10..20).into());
-        let detached = message.detach();
-        assert_eq!(message, detached);
-        assert_ne!(message.as_bytes().as_ptr(), detached.as_bytes().as_ptr());
+        for size in [10, 100] {
+            let message = Message::Binary(read.slice(10..10 + size).into());
+            let detached = message.detach();
+            assert_eq!(message, detached);
+            assert_ne!(message.as_bytes().as_ptr(), detached.as_bytes().as_ptr());
+        }
     }
 }

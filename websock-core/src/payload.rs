@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 /// The bytes of a message. They cannot be changed and are cheap to clone.
 ///
 /// A few bytes, at most 32, may lie in the value itself, so that most short messages need no memory of their own; more
-/// are shared, as [`Bytes`] are.
+/// are shared, as [`Bytes`] are, which [`into_bytes`](Payload::into_bytes) gives where parts are to be shared, too.
 ///
 /// ```
 /// use websock_core::{Bytes, Payload};
@@ -44,8 +44,6 @@ struct Inline {
     /// One more than how many of the bytes count. Never zero: by that a [`Repr`] knows that its bytes are shared.
     beyond: NonZero<usize>,
 }
-
-const _: () = assert!(size_of::<Payload>() == size_of::<Inline>());
 
 impl Payload {
     /// No bytes.
@@ -198,6 +196,21 @@ macro_rules! from_owned {
 
 from_owned!(BytesMut, Vec<u8>, Box<[u8]>, String);
 
+impl FromIterator<u8> for Payload {
+    fn from_iter<I: IntoIterator<Item = u8>>(bytes: I) -> Self {
+        Vec::from_iter(bytes).into()
+    }
+}
+
+impl<'a> IntoIterator for &'a Payload {
+    type Item = &'a u8;
+    type IntoIter = std::slice::Iter<'a, u8>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl From<Payload> for Bytes {
     fn from(payload: Payload) -> Self {
         payload.into_bytes()
@@ -222,29 +235,26 @@ impl PartialEq for Payload {
 
 impl Eq for Payload {}
 
+/// Both ways.
 macro_rules! equal_to {
-    ($($other:ty),*) => {$(
-        impl PartialEq<$other> for Payload {
+    ($([$($generics:tt)*] $other:ty),*) => {$(
+        impl<$($generics)*> PartialEq<$other> for Payload {
             fn eq(&self, other: &$other) -> bool {
-                **self == other[..]
+                let other: &[u8] = other.as_ref();
+                **self == *other
+            }
+        }
+
+        impl<$($generics)*> PartialEq<Payload> for $other {
+            fn eq(&self, other: &Payload) -> bool {
+                other == self
             }
         }
     )*};
 }
 
-equal_to!([u8], &[u8], Vec<u8>, Bytes);
-
-impl<const N: usize> PartialEq<[u8; N]> for Payload {
-    fn eq(&self, other: &[u8; N]) -> bool {
-        **self == other[..]
-    }
-}
-
-impl<const N: usize> PartialEq<&[u8; N]> for Payload {
-    fn eq(&self, other: &&[u8; N]) -> bool {
-        **self == other[..]
-    }
-}
+equal_to!([] [u8], [] &[u8], [const N: usize] [u8; N], [const N: usize] &[u8; N], [] Vec<u8>, [] Bytes);
+equal_to!([] str, [] &str, [] String);
 
 impl PartialOrd for Payload {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
@@ -269,6 +279,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::message::Message;
 
     /// The same bytes in both places, and others of the same size.
     fn inline_and_shared(size: usize) -> [Payload; 2] {
@@ -292,6 +303,30 @@ mod tests {
             }
             assert_eq!(HashSet::from([inline, shared]).len(), 1);
         }
+    }
+
+    /// A larger one is no error, but see [`Inline`].
+    #[test]
+    fn nothing_is_larger_than_it_has_to_be() {
+        assert_eq!(size_of::<Payload>(), size_of::<Bytes>() + size_of::<usize>());
+        assert_eq!(size_of::<Message>(), size_of::<Payload>() + size_of::<usize>());
+    }
+
+    #[test]
+    fn it_equals_whatever_has_the_same_bytes() {
+        fn are_equal<T: PartialEq<Payload> + ?Sized>(payload: &Payload, other: &T) -> bool
+        where
+            Payload: PartialEq<T>,
+        {
+            assert_eq!(payload == other, other == payload);
+            payload == other
+        }
+        let payload = Payload::from("ab");
+        assert!(are_equal(&payload, "ab") && are_equal(&payload, &"ab"));
+        assert!(are_equal(&payload, &String::from("ab")) && are_equal(&payload, &b"ab".to_vec()));
+        assert!(are_equal(&payload, b"ab") && are_equal(&payload, &b"ab") && are_equal(&payload, &b"ab"[..]));
+        assert!(!are_equal(&payload, &Bytes::from_static(b"abc")) && !are_equal(&payload, &&b"ac"[..]));
+        assert_eq!((&payload).into_iter().copied().collect::<Payload>(), payload);
     }
 
     #[test]

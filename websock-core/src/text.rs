@@ -28,8 +28,8 @@ use crate::spare;
 pub struct Text(Payload, Utf8);
 
 /// Says nothing that a [`Text`] does not say. But its many values that do not occur are where a
-/// [`Message`](crate::Message) keeps its tag: a whole word behind the payload, so that this lies at its start, and all of
-/// it is moved as it was stored. Otherwise each move waits for the stores before it, as in a [`Payload`].
+/// [`Message`](crate::Message) keeps its tag: a whole word beside the payload, so that all of it is moved as it was
+/// stored. Otherwise each move waits for the stores before it, as in a [`Payload`].
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 enum Utf8 {
@@ -63,7 +63,8 @@ impl Text {
     /// The text as a string slice.
     pub fn as_str(&self) -> &str {
         // SAFETY: a `Text` is built only from a `str` or a `String`, or from bytes that `TryFrom` below or
-        // `Utf8Buffer::into_text` has seen to be UTF-8 from the first to the last; a `Payload` cannot be changed.
+        // `Utf8Buffer::into_text` has seen to be UTF-8 from the first to the last; a `Payload` cannot be changed, and
+        // `truncate` cuts it where a character ends.
         #[allow(unsafe_code)]
         unsafe {
             std::str::from_utf8_unchecked(&self.0)
@@ -333,15 +334,18 @@ mod tests {
         assert_eq!(Text::from("aß").truncate(2), "a");
         assert_eq!(Text::from("aß").truncate(3), "aß");
         assert_eq!(Text::from("aß").truncate(9), "aß");
+        assert_eq!(Text::from("ß".repeat(100)).truncate(121), "ß".repeat(60).as_str());
     }
 
     #[test]
     fn a_detached_text_is_not_a_slice_of_the_same_memory() {
         let whole = Bytes::from(vec![b'x'; 64]);
-        let text = Text::try_from(whole.slice(3..6)).unwrap();
-        let detached = text.detach();
-        assert_eq!(text, detached);
-        assert_ne!(text.as_ptr(), detached.as_ptr());
+        for size in [3, 50] {
+            let text = Text::try_from(whole.slice(3..3 + size)).unwrap();
+            let detached = text.detach();
+            assert_eq!(text, detached);
+            assert_ne!(text.as_ptr(), detached.as_ptr());
+        }
     }
 
     #[test]

@@ -417,6 +417,24 @@ fn a_script_may_be_cut_in_two_anywhere() {
     }
 }
 
+/// A short payload is unmasked together with what lies behind it, or alone if that is too little.
+#[test]
+fn what_lies_behind_a_short_message_makes_no_difference() {
+    let next: Vec<u8> = (100..200).collect();
+    let next_frame = frame(FIN | BINARY, &next);
+    for length in (0..=35).chain([63, 64, 65, 95, 96, 97, 124, 125]) {
+        let payload: Vec<u8> = (1..=length).collect();
+        for behind in 0..=next_frame.len() {
+            let mut engine = defaults();
+            let (here, rest) = next_frame.split_at(behind);
+            let mut told = read(&mut engine, [&frame(FIN | BINARY, &payload), here].concat());
+            assert_eq!(told[..1], [binary(&payload)], "{length}, and {behind} behind it");
+            told.extend(read(&mut engine, rest));
+            assert_eq!(told, [binary(&payload), binary(&next)], "{length}, and {behind} behind it");
+        }
+    }
+}
+
 // F4: text.
 
 /// Not UTF-8, and the last byte of each is the first by which it is known.
@@ -1351,12 +1369,13 @@ fn a_resume_without_a_pause_changes_nothing() {
 
 #[test]
 fn every_kind_of_frame_is_sent_unmasked_with_the_shortest_length() {
-    for length in [0, 1, 125, 126, 127, 16_383, 16_384, 65_535, 65_536, 70_000] {
+    for length in [0, 1, 31, 32, 33, 125, 126, 127, 16_383, 16_384, 65_535, 65_536, 70_000] {
         let payload: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
         let string = String::from_utf8(payload.clone()).unwrap();
         for (frame, first) in [
             (Frame::text(string.as_str()), 0x81),
             (Frame::binary(payload.clone()), 0x82),
+            (Frame::binary(&payload[..]), 0x82),
             (Frame::unchecked_text(payload.clone()), 0x81),
             (Prepared::text(&string).into(), 0x81),
             (Prepared::binary(&payload).into(), 0x82),

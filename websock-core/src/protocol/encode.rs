@@ -318,6 +318,23 @@ mod tests {
         }
     }
 
+    /// The payloads lie in the frames themselves, and what is behind them is copied, too.
+    #[test]
+    fn short_frames_lie_side_by_side_however_much_room_the_buffer_has_left() {
+        for first in 0..=200 {
+            let mut outgoing = Outgoing::default();
+            let mut all = Vec::new();
+            for size in (0..=33).cycle().skip(first).take(200) {
+                let payload = vec![size as u8; size];
+                all.extend([0x82, size as u8]);
+                all.extend_from_slice(&payload);
+                outgoing.push(Frame::binary(&payload[..]));
+                assert_eq!(outgoing.unsent(), all.len());
+            }
+            assert_eq!(rest(&outgoing), all);
+        }
+    }
+
     #[test]
     fn what_is_taken_is_what_would_have_been_written() {
         for limit in [1, 7, 1000, LARGE, 10 * LARGE] {
