@@ -23,6 +23,14 @@ fn lock<T>(members: &Mutex<T>) -> MutexGuard<'_, T> {
     members.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Adds a connection, and gives its number.
+fn join<T>(members: &Members<T>, connection: T) -> usize {
+    let mut members = lock(members);
+    let number = members.len();
+    members.push((number, connection));
+    number
+}
+
 /// All the connections of a server.
 #[derive(Clone, Default)]
 pub(super) struct Hub(Members<Mailbox<Prepared>>);
@@ -43,9 +51,7 @@ impl WebSock for Subscriber {
     type Info = Prepared;
 
     async fn init(&mut self, socket: Socket<Prepared>) -> HandleResult {
-        let mut members = lock(&self.hub.0);
-        self.number = members.len();
-        members.push((self.number, socket.mailbox().clone()));
+        self.number = join(&self.hub.0, socket.mailbox().clone());
         Ok(Outcome::none())
     }
 
@@ -100,12 +106,7 @@ pub(super) fn tasks(listener: TcpListener, workers: usize) -> io::Result<()> {
 
 async fn subscribe(mut stream: TcpStream, members: &Members<mpsc::Sender<Bytes>>) -> io::Result<()> {
     let (sender, mut messages) = mpsc::channel(CHANNEL);
-    let own = {
-        let mut members = lock(members);
-        let number = members.len();
-        members.push((number, sender));
-        number
-    };
+    let own = join(members, sender);
     let mut buffer = [0; 4096];
     loop {
         tokio::select! {
@@ -129,12 +130,7 @@ async fn subscribe(mut stream: TcpStream, members: &Members<mpsc::Sender<Bytes>>
 
 async fn publish(stream: TcpStream, members: &Members<OwnedWriteHalf>) -> io::Result<()> {
     let (mut from, to) = stream.into_split();
-    let own = {
-        let mut members = lock(members);
-        let number = members.len();
-        members.push((number, to));
-        number
-    };
+    let own = join(members, to);
     let mut buffer = [0; 4096];
     loop {
         let read = from.read(&mut buffer).await?;
