@@ -83,14 +83,6 @@ impl Payload {
     pub fn detach(&self) -> Self {
         Payload::from(&**self)
     }
-
-    /// Drops all but the first `length` bytes.
-    pub(crate) fn truncate(&mut self, length: usize) {
-        match &mut self.0 {
-            Repr::Inline(inline) => *self = Payload::inline(inline.bytes, length.min(inline.len())),
-            Repr::Shared(bytes) => bytes.truncate(length),
-        }
-    }
 }
 
 impl Inline {
@@ -345,15 +337,5 @@ mod tests {
         assert_eq!(payload.as_ptr(), payload.clone().as_ptr());
         let address = payload.as_ptr();
         assert_eq!(payload.into_bytes().as_ptr(), address);
-    }
-
-    #[test]
-    fn truncate_keeps_the_first_bytes_and_never_adds_any() {
-        for length in [0, 3, 10, 11, 100] {
-            for mut payload in inline_and_shared(10) {
-                payload.truncate(length);
-                assert_eq!(payload, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10][..length.min(10)]);
-            }
-        }
     }
 }

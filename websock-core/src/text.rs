@@ -63,8 +63,7 @@ impl Text {
     /// The text as a string slice.
     pub fn as_str(&self) -> &str {
         // SAFETY: a `Text` is built only from a `str` or a `String`, or from bytes that `TryFrom` below or
-        // `Utf8Buffer::into_text` has seen to be UTF-8 from the first to the last; a `Payload` cannot be changed, and
-        // `truncate` cuts it where a character ends.
+        // `Utf8Buffer::into_text` has seen to be UTF-8 from the first to the last; a `Payload` cannot be changed.
         #[allow(unsafe_code)]
         unsafe {
             std::str::from_utf8_unchecked(&self.0)
@@ -269,13 +268,13 @@ impl Utf8Buffer {
         if self.checked < self.bytes.len() {
             Err(InvalidUtf8)
         } else {
-            Ok(Text::checked(self.into_bytes().into()))
+            Ok(Text::checked(self.into_payload()))
         }
     }
 
     /// The whole as bytes of which nothing is claimed.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        spare::message(self.bytes, self.lead)
+    pub(crate) fn into_payload(self) -> Payload {
+        spare::message(self.bytes, self.lead).into()
     }
 }
 
@@ -294,10 +293,8 @@ impl From<Text> for Bytes {
 
 impl Text {
     /// The longest beginning of the text that has at most `limit` bytes and ends at a character's end.
-    pub(crate) fn truncate(mut self, limit: usize) -> Self {
-        let end = self.floor_char_boundary(limit);
-        self.0.truncate(end);
-        self
+    pub(crate) fn truncate(self, limit: usize) -> Self {
+        if self.len() <= limit { self } else { Text::from(&self[..self.floor_char_boundary(limit)]) }
     }
 }
 

@@ -309,8 +309,8 @@ impl Limits {
             Opcode::Text if self.validate_utf8 => {
                 Message::Text(payload.into_text().map_err(|_| ProtocolError::TextNotUtf8)?)
             }
-            Opcode::Text => Message::UncheckedText(payload.into_bytes().into()),
-            _ => Message::Binary(payload.into_bytes().into()),
+            Opcode::Text => Message::UncheckedText(payload.into_payload()),
+            _ => Message::Binary(payload.into_payload()),
         })
     }
 }
