@@ -31,6 +31,16 @@ fn join<T>(members: &Members<T>, connection: T) -> usize {
     number
 }
 
+/// Gives a message to all the connections but one. Where one takes none, it shows as a message that never comes; who has
+/// left is nobody's loss.
+fn publish<T>(members: &Members<T>, own: usize, give: impl Fn(&T)) {
+    for (number, connection) in lock(members).iter() {
+        if *number != own {
+            give(connection);
+        }
+    }
+}
+
 /// All the connections of a server.
 #[derive(Clone, Default)]
 pub(super) struct Hub(Members<Mailbox<Prepared>>);
@@ -57,12 +67,7 @@ impl WebSock for Subscriber {
 
     async fn handle_in(&mut self, message: Message) -> HandleResult {
         let frame = Prepared::binary(message.into_bytes());
-        for (number, mailbox) in lock(&self.hub.0).iter() {
-            if *number != self.number {
-                // A full mailbox shows as a message that never comes; who has left is nobody's loss.
-                mailbox.try_send(frame.clone()).ok();
-            }
-        }
+        publish(&self.hub.0, self.number, |mailbox| drop(mailbox.try_send(frame.clone())));
         Ok(Outcome::none())
     }
 
@@ -91,7 +96,7 @@ pub(super) fn bare(listener: TcpListener, workers: usize) -> io::Result<()> {
     let members = Members::<OwnedWriteHalf>::default();
     super::accept(listener, workers, move |stream| {
         let members = members.clone();
-        async move { publish(stream, &members).await.unwrap_or_default() }
+        async move { pass_on(stream, &members).await.unwrap_or_default() }
     })
 }
 
@@ -116,19 +121,14 @@ async fn subscribe(mut stream: TcpStream, members: &Members<mpsc::Sender<Bytes>>
                     return Ok(());
                 }
                 let message = Bytes::copy_from_slice(&buffer[..read]);
-                for (number, sender) in lock(members).iter() {
-                    if *number != own {
-                        // A full channel shows as a message that never comes; who has left is nobody's loss.
-                        sender.try_send(message.clone()).ok();
-                    }
-                }
+                publish(members, own, |sender| drop(sender.try_send(message.clone())));
             }
             Some(message) = messages.recv() => stream.write_all(&message).await?,
         }
     }
 }
 
-async fn publish(stream: TcpStream, members: &Members<OwnedWriteHalf>) -> io::Result<()> {
+async fn pass_on(stream: TcpStream, members: &Members<OwnedWriteHalf>) -> io::Result<()> {
     let (mut from, to) = stream.into_split();
     let own = join(members, to);
     let mut buffer = [0; 4096];
@@ -138,11 +138,7 @@ async fn publish(stream: TcpStream, members: &Members<OwnedWriteHalf>) -> io::Re
             return Ok(());
         }
         let message = Bytes::copy_from_slice(&buffer[..read]);
-        for (number, to) in lock(members).iter() {
-            if *number != own {
-                // So few bytes are on their way that the socket takes them all.
-                to.try_write(&message).ok();
-            }
-        }
+        // So few bytes are on their way that the socket takes them all.
+        publish(members, own, |to| drop(to.try_write(&message)));
     }
 }
