@@ -184,18 +184,20 @@ impl<I> Mailbox<I> {
     }
 }
 
-impl<I> Mailbox<I> {
-    /// Runs `future` as callbacks of this mailbox's connection, so that the mailbox knows its own (SPEC B6).
-    pub(super) fn scope<F: Future>(&self, mut future: Pin<&mut F>) -> impl Future<Output = F::Output> {
+/// The callbacks of one connection.
+pub(super) struct Callbacks(usize);
+
+impl Callbacks {
+    /// Runs `future` as callbacks of the connection, so that its mailbox knows its own (SPEC B6).
+    pub(super) fn run<F: Future>(self, mut future: Pin<&mut F>) -> impl Future<Output = F::Output> {
         struct Restore(usize);
         impl Drop for Restore {
             fn drop(&mut self) {
                 RUNNING.set(self.0);
             }
         }
-        let id = self.shared.id();
         poll_fn(move |cx| {
-            let _restore = Restore(RUNNING.replace(id));
+            let _restore = Restore(RUNNING.replace(self.0));
             future.as_mut().poll(cx)
         })
     }
@@ -261,6 +263,11 @@ thread_local! {
 }
 
 impl<I> Receiver<I> {
+    /// The callbacks of the mailbox's connection.
+    pub(super) fn callbacks(&self) -> Callbacks {
+        Callbacks(self.shared.id())
+    }
+
     /// Counts the connection in a drain.
     pub(super) fn join(&self, drain: &Drain) -> Membership
     where

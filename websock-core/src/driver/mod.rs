@@ -24,6 +24,7 @@ mod timers;
 mod transport;
 
 use std::fmt;
+use std::future::Future;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -117,7 +118,7 @@ impl<H: WebSock> Connection<H> {
     ///
     /// # Panics
     /// Where there is no tokio runtime with its timer enabled. A panic of the handler is caught.
-    pub async fn run<T>(self, transport: T, received: Bytes)
+    pub fn run<T>(self, transport: T, received: Bytes) -> impl Future<Output = ()>
     where
         T: Transport,
     {
@@ -128,25 +129,22 @@ impl<H: WebSock> Connection<H> {
             subprotocol = accepted.subprotocol().map(Subprotocol::as_str),
             compression = accepted.deflate().is_some(),
         );
+        let Accepted { subprotocol, deflate, options, .. } = accepted;
+        let socket = Socket { mailbox, subprotocol, compressed: deflate.is_some() };
+        let mut driver = Driver::new(transport, &received, receiver, socket, options, deflate.as_ref());
+        // What is captured here has one place in the task. Arguments and variables of an `async fn` would have two.
         let serve = async move {
-            let socket = Socket {
-                mailbox: mailbox.clone(),
-                subprotocol: accepted.subprotocol.clone(),
-                compressed: accepted.deflate.is_some(),
+            let ended = {
+                let callbacks = driver.mailbox.callbacks();
+                catch_unwind(pin!(callbacks.run(pin!(driver.serve(&mut handler))))).await
             };
-            let mut driver = Driver::new(transport, &received, receiver, accepted);
-            drop(received);
-            let end = {
-                let callbacks = pin!(driver.serve(&mut handler, socket));
-                match catch_unwind(pin!(mailbox.scope(callbacks))).await {
-                    Ok(Err(end)) => *end,
-                    Err(Panicked(panic)) => {
-                        tracing::error!(panic, "a callback panicked");
-                        End::Panic
-                    }
+            let end = match ended {
+                Ok(Err(end)) => *end,
+                Err(Panicked(panic)) => {
+                    tracing::error!(panic, "a callback panicked");
+                    End::Panic
                 }
             };
-            drop(mailbox);
             let handler = driver.owes_terminate(&end).then_some(handler);
             // Boxed, so that a connection that lives does not hold the room that its end will need (SPEC B8).
             let ended = Box::pin(driver.finish(handler, end)).await;
@@ -154,7 +152,7 @@ impl<H: WebSock> Connection<H> {
             drop(driver);
             drop(membership);
         };
-        serve.instrument(span).await;
+        serve.instrument(span)
     }
 
     /// The server did not hand over the transport (SPEC L12): says so in one `error` event, with what might help,

@@ -12,11 +12,11 @@ use super::mailbox::{CloseRequest, Receiver};
 use super::timers::{Alarm, after, earliest, now};
 use super::transport::{Broken, Line, Transport, reclaim};
 use crate::close::Timeout;
+use crate::deflate::DeflateParameters;
 use crate::handler::WebSock;
 use crate::options::Options;
 use crate::outcome::{FrameList, HandleResult, Outcome};
 use crate::protocol::{Event, Protocol};
-use crate::upgrade::Accepted;
 
 /// How many callbacks one source gets before the others are looked at, and half of what a turn has (SPEC L10).
 const CALLBACKS_IN_A_ROW: usize = 64;
@@ -34,16 +34,17 @@ pub(super) struct Driver<T, I> {
     pub(super) alarm: Alarm,
     pub(super) options: Options,
     high_water: usize,
-    phase: Phase,
+    phase: Phase<I>,
     /// What wakes the task, as it was polled last: callbacks begin outside of any `poll` (see [`Driver::begin`]).
     waker: Waker,
     turn: Turn,
 }
 
 /// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    BeforeInit,
+#[derive(Debug)]
+enum Phase<I> {
+    /// With what `init` gets.
+    BeforeInit(Socket<I>),
     Init,
     AfterInit,
 }
@@ -72,10 +73,16 @@ where
     I: Send + 'static,
 {
     /// A connection whose 101 was just sent, and the bytes that came with its request (SPEC F7).
-    pub(super) fn new(io: T, received: &[u8], mailbox: Receiver<I>, accepted: Accepted) -> Self {
+    pub(super) fn new(
+        io: T,
+        received: &[u8],
+        mailbox: Receiver<I>,
+        socket: Socket<I>,
+        options: Options,
+        deflate: Option<&DeflateParameters>,
+    ) -> Self {
         let now = now();
-        let Accepted { options, deflate, .. } = accepted;
-        let mut protocol = Protocol::with_deflate(&options, deflate.as_ref(), now);
+        let mut protocol = Protocol::with_deflate(&options, deflate, now);
         if !received.is_empty() {
             protocol.receive(&mut received.to_vec(), now);
         }
@@ -86,7 +93,7 @@ where
             alarm: Alarm::default(),
             high_water: options.get_write_high_water(),
             options,
-            phase: Phase::BeforeInit,
+            phase: Phase::BeforeInit(socket),
             waker: Waker::noop().clone(),
             turn: Turn::default(),
         }
@@ -96,13 +103,13 @@ where
     pub(super) async fn serve<H: WebSock<Info = I>>(
         &mut self,
         handler: &mut H,
-        socket: Socket<I>,
     ) -> Result<Infallible, Box<End>> {
         self.check_close_requested()?;
-        self.phase = Phase::Init;
         // Nothing but to note the waker.
         self.until(|_, _| Poll::Ready(())).await;
-        self.call(pin!(handler.init(socket))).await?;
+        if let Phase::BeforeInit(socket) = std::mem::replace(&mut self.phase, Phase::Init) {
+            self.call(pin!(handler.init(socket))).await?;
+        }
         self.phase = Phase::AfterInit;
         let mut events = true;
         loop {
@@ -121,7 +128,7 @@ where
     /// (SPEC L7).
     pub(super) fn owes_terminate(&self, end: &End) -> bool {
         match self.phase {
-            Phase::BeforeInit => false,
+            Phase::BeforeInit(_) => false,
             Phase::Init => !matches!(end, End::Panic | End::Cut),
             Phase::AfterInit => true,
         }
@@ -129,22 +136,24 @@ where
 
     /// Handles what has arrived, and tells whether it stopped before the last of it to let others in.
     async fn handle_events<H: WebSock<Info = I>>(&mut self, handler: &mut H) -> Result<bool, Box<End>> {
-        for _ in 0..CALLBACKS_IN_A_ROW.min(self.turn.callbacks_left()) {
+        'next: for _ in 0..CALLBACKS_IN_A_ROW.min(self.turn.callbacks_left()) {
             if self.must_pause() {
                 self.pause().await?;
             }
-            let message = match self.protocol.poll_message() {
-                Some(message) => message,
-                None => match self.poll_other_event() {
-                    Some(Event::Message(message)) => message,
-                    Some(Event::Control(control)) => {
-                        self.call(pin!(handler.handle_control(control))).await?;
-                        continue;
-                    }
+            let message = 'message: {
+                if let Some(message) = self.protocol.poll_message() {
+                    break 'message message;
+                }
+                // No event is kept while a callback is awaited.
+                let control = match self.poll_other_event() {
+                    Some(Event::Message(message)) => break 'message message,
+                    Some(Event::Control(control)) => control,
                     Some(Event::Close(frame)) => return Err(boxed(End::Remote(frame))),
                     Some(Event::Violation(violation)) => return Err(boxed(End::Violation(violation))),
                     None => return Ok(false),
-                },
+                };
+                self.call(pin!(handler.handle_control(control))).await?;
+                continue 'next;
             };
             let mut callback = pin!(handler.handle_in(message));
             match self.begin(callback.as_mut()) {

@@ -5,14 +5,13 @@
 use std::time::{Duration, Instant};
 
 use crate::close::Timeout;
-use crate::options::{Keepalive, Options};
+use crate::options::Options;
 
 /// When the peer was last heard of, and what is expected of it.
 #[derive(Debug)]
 pub(super) struct Liveness {
-    idle: Option<Duration>,
-    keepalive: Option<Keepalive>,
-    message: Option<Duration>,
+    /// All delays are those of the options.
+    options: Options,
     /// What silence alone leads to first comes after this.
     patience: Option<Duration>,
     /// When the last byte came.
@@ -38,9 +37,7 @@ impl Liveness {
     pub(super) fn new(options: &Options, now: Instant) -> Self {
         let (idle, keepalive) = (options.get_timeout(), options.get_keepalive());
         Liveness {
-            idle,
-            keepalive,
-            message: options.get_message_timeout(),
+            options: options.clone(),
             patience: idle.into_iter().chain(keepalive.map(|keepalive| keepalive.interval())).min(),
             heard: now,
             pinged: None,
@@ -96,9 +93,9 @@ impl Liveness {
                 next = Some((at, due));
             }
         };
-        consider(Some(self.heard), self.idle, Due::Expired(Timeout::Idle));
-        consider(self.message_began, self.message, Due::Expired(Timeout::Message));
-        if let Some(keepalive) = self.keepalive {
+        consider(Some(self.heard), self.options.get_timeout(), Due::Expired(Timeout::Idle));
+        consider(self.message_began, self.options.get_message_timeout(), Due::Expired(Timeout::Message));
+        if let Some(keepalive) = self.options.get_keepalive() {
             match self.pinged {
                 Some(_) => consider(self.pinged, Some(keepalive.answer()), Due::Expired(Timeout::Keepalive)),
                 None => consider(Some(self.heard), Some(keepalive.interval()), Due::Ping),
@@ -115,7 +112,7 @@ impl Liveness {
 
     #[cold]
     fn took_too_long(&self, began: Instant) -> bool {
-        let end = self.message.and_then(|limit| began.checked_add(limit));
+        let end = self.options.get_message_timeout().and_then(|limit| began.checked_add(limit));
         end.is_some_and(|end| end <= self.heard)
     }
 
@@ -147,6 +144,7 @@ impl Liveness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Keepalive;
 
     const SECOND: Duration = Duration::from_secs(1);
 

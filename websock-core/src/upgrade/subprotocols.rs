@@ -1,9 +1,9 @@
 //! Subprotocols (RFC 6455 §1.9, SPEC U4).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::head::RequestHead;
-use crate::text::Text;
 
 /// The name of a subprotocol: a token that can stand in a header field (RFC 6455 §4.1).
 ///
@@ -15,7 +15,7 @@ use crate::text::Text;
 /// let options = Options::default().subprotocols([V2, V1]);
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Subprotocol(Text);
+pub struct Subprotocol(Cow<'static, str>);
 
 /// The text is not a token, so it cannot name a subprotocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub struct InvalidSubprotocol(pub String);
 impl Subprotocol {
     /// The subprotocol of this name, or `None` if the name is not a token (RFC 9110 §5.6.2).
     pub const fn new(name: &'static str) -> Option<Self> {
-        if is_token(name.as_bytes()) { Some(Subprotocol(Text::from_static(name))) } else { None }
+        if is_token(name.as_bytes()) { Some(Subprotocol(Cow::Borrowed(name))) } else { None }
     }
 
     /// The name.
