@@ -5,6 +5,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
+use tokio::spawn;
 use websock_core::{Connection, WebSock};
 
 /// A transport, and the bytes that came with the request.
@@ -13,22 +14,23 @@ enum Transport {
     Dynamic(TokioIo<Upgraded>),
 }
 
-/// Waits until the 101 is written and hyper hands over the transport, then serves the connection.
+/// Waits until the 101 is written and hyper hands over the transport, then has a task serve the connection. That is
+/// another one than this, in which no room is left for a transport of the other kind, nor for the wait (SPEC B8).
 pub(crate) async fn serve<H: WebSock>(transport: OnUpgrade, connection: Connection<H>) {
-    match transport.await {
+    match transport.await.map(known) {
         Err(error) => connection.fail(
             error,
             "serve connections with hyper's `with_upgrades()`, and let nothing replace the 101; \
              a client that went away at once needs no remedy",
         ),
-        Ok(upgraded) => match known(upgraded) {
-            Transport::Tcp(stream, received) => {
-                // It fails only where the connection has failed already, which reading will tell (SPEC B10).
-                let _ = stream.set_nodelay(true);
-                connection.run(stream, received).await;
-            }
-            Transport::Dynamic(upgraded) => connection.run(upgraded, Bytes::new()).await,
-        },
+        Ok(Transport::Tcp(stream, received)) => {
+            // It fails only where the connection has failed already, which reading will tell (SPEC B10).
+            let _ = stream.set_nodelay(true);
+            spawn(connection.run(stream, received));
+        }
+        Ok(Transport::Dynamic(upgraded)) => {
+            spawn(connection.run(upgraded, Bytes::new()));
+        }
     }
 }
 
