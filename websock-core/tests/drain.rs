@@ -388,6 +388,46 @@ async fn a_second_call_waits_for_the_same_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_dropped_call_has_not_closed_a_later_one_closes() {
+    let drain = Drain::new();
+    let options = Options::default().drain(drain.clone());
+    let start = Instant::now();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let mut peer = Peer::connect(&options, Habit::Echo).await;
+        told.push(tokio::spawn(async move {
+            assert_eq!(peer.rest_and_end().await, GOING_AWAY);
+            start.elapsed().as_secs()
+        }));
+    }
+    let how = Shutdown::within(60 * SECOND).batches(NonZeroUsize::MIN, 10 * SECOND);
+    tokio::time::timeout(5 * SECOND, drain.shut_down(how.clone())).await.unwrap_err();
+    assert_eq!(drain.live(), 2);
+    assert_eq!(drain.shut_down(how).await, Drained { closed: 3, cut: 0 });
+    let mut times = Vec::new();
+    for told in told {
+        times.push(told.await.unwrap());
+    }
+    times.sort_unstable();
+    assert_eq!(times, [0, 5, 15]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_polled_no_longer_keeps_no_later_one_from_its_deadline() {
+    let drain = Drain::new();
+    let options = Options::default().drain(drain.clone());
+    let mut peers = [Peer::connect(&options, Habit::Echo).await, Peer::connect(&options, Habit::Echo).await];
+    let how = Shutdown::within(20 * SECOND).batches(NonZeroUsize::MIN, 30 * SECOND);
+    let mut stuck = std::pin::pin!(drain.shut_down(how.clone()));
+    tokio::time::timeout(SECOND, stuck.as_mut()).await.unwrap_err();
+    let drained = drain.shut_down(how).await;
+    assert_eq!((drained.closed + drained.cut, drain.live()), (2, 0));
+    for peer in &mut peers {
+        assert_eq!(peer.rest().await, GOING_AWAY);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_closing_already_keeps_its_own_end() {
     let drain = Drain::new();
     let mut peer = Peer::connect(&Options::default().drain(drain.clone()), Habit::Echo).await;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub struct Drain(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     state: Mutex<State>,
+    /// Held by the call that closes the connections, one batch after the other.
+    closing: tokio::sync::Mutex<()>,
     /// Told at each connection's end once the drain has begun.
     gone: Notify,
 }
@@ -48,6 +51,8 @@ struct State {
     last_id: u64,
     /// How it shuts down, since it does.
     shutdown: Option<Shutdown>,
+    /// Those that were there by then and are not told yet.
+    untold: Vec<u64>,
     /// Whether the deadline has passed.
     cutting: bool,
     /// What has ended since it shuts down.
@@ -137,75 +142,69 @@ impl Drain {
     /// dropped, and `terminate` gets one last second (SPEC L11), for which this waits too. Without connections it is
     /// done at once.
     ///
-    /// The first call decides how; a later one only waits for the end, too. Dropped before its end, it leaves the
-    /// drain draining.
+    /// The first call decides how; a later one waits for the end, too, and goes on where one was dropped before its end.
+    /// Dropped, it leaves the drain draining.
     ///
     /// # Panics
     /// Outside of a tokio runtime with its timer enabled.
     pub async fn shut_down(&self, how: Shutdown) -> Drained {
         let begun = now();
-        let (targets, how) = self.begin(how);
+        let how = self.begin(how);
         let deadline = begun.checked_add(how.deadline);
-        self.close_all(targets, &how, deadline).await;
-        if !self.all_gone_by(deadline).await {
-            self.cut_all();
-            self.all_gone_by(now().checked_add(LAST_GRACE)).await;
+        until(deadline, self.close_all(&how, deadline)).await;
+        if until(deadline, self.all_gone()).await.is_none() {
+            self.cut_all(&how);
+            until(now().checked_add(LAST_GRACE), self.all_gone()).await;
         }
         self.report()
     }
 
-    /// Marks the drain as draining and gives those that are to be told, if this call is the first.
-    fn begin(&self, how: Shutdown) -> (Vec<u64>, Shutdown) {
+    /// Marks the drain as draining, if this call is the first. Gives how it drains.
+    fn begin(&self, how: Shutdown) -> Shutdown {
         let mut state = self.lock();
-        match &state.shutdown {
-            Some(first) => (Vec::new(), first.clone()),
-            None => {
-                state.shutdown = Some(how.clone());
-                (state.live.keys().copied().collect(), how)
-            }
+        if state.shutdown.is_none() {
+            state.untold = state.live.keys().copied().collect();
         }
+        state.shutdown.get_or_insert(how).clone()
     }
 
-    async fn close_all(&self, targets: Vec<u64>, how: &Shutdown, deadline: Option<Instant>) {
+    async fn close_all(&self, how: &Shutdown, deadline: Option<Instant>) {
+        let _closing = self.0.closing.lock().await;
         let (size, pause) = match how.batch {
             Some((size, pause)) => (size.get(), pause),
-            None => (targets.len().max(1), Duration::ZERO),
+            None => (usize::MAX, Duration::ZERO),
         };
-        for (number, batch) in targets.chunks(size).enumerate() {
-            if number > 0 {
-                let end = now().checked_add(pause);
-                sleep_until(earliest(end, deadline)).await;
-            }
-            for id in batch {
-                let target = self.lock().live.get(id).cloned();
-                if let Some(target) = target {
-                    target.shut_down(how.frame.clone());
-                }
-            }
+        while self.close_some(how, size) {
+            let end = now().checked_add(pause);
+            sleep_until(earliest(end, deadline)).await;
         }
     }
 
-    /// Waits until no connection lives, at most to the deadline, and tells whether none does.
-    async fn all_gone_by(&self, deadline: Option<Instant>) -> bool {
-        let all_gone = async {
-            loop {
-                let gone = self.0.gone.notified();
-                if self.live() == 0 {
-                    return;
-                }
-                gone.await;
-            }
+    /// Closes so many connections that were not told before, and tells whether there are more.
+    fn close_some(&self, how: &Shutdown, size: usize) -> bool {
+        let (targets, more) = {
+            let mut state = self.lock();
+            let left = state.untold.len().saturating_sub(size);
+            let ids = state.untold.split_off(left);
+            (ids.iter().filter_map(|id| state.live.get(id).cloned()).collect::<Vec<_>>(), left > 0)
         };
-        match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), all_gone).await.is_ok(),
-            None => {
-                all_gone.await;
-                true
+        targets.into_iter().for_each(|target| target.shut_down(how.frame.clone()));
+        more
+    }
+
+    /// Waits until no connection lives.
+    async fn all_gone(&self) {
+        loop {
+            let gone = self.0.gone.notified();
+            if self.live() == 0 {
+                return;
             }
+            gone.await;
         }
     }
 
-    fn cut_all(&self) {
+    fn cut_all(&self, how: &Shutdown) {
+        self.close_some(how, usize::MAX);
         let left: Vec<_> = {
             let mut state = self.lock();
             state.cutting = true;
@@ -280,6 +279,14 @@ impl fmt::Debug for Drain {
 impl fmt::Debug for Membership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Membership").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What the future gives, if it does so by then.
+async fn until<F: Future>(moment: Option<Instant>, future: F) -> Option<F::Output> {
+    match moment {
+        Some(moment) => tokio::time::timeout_at(moment.into(), future).await.ok(),
+        None => Some(future.await),
     }
 }
 
