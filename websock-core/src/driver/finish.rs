@@ -107,10 +107,13 @@ impl<T: Transport> Farewell<'_, T> {
             if self.line.broken().is_some() || self.alarm.poll(deadline, cx).is_ready() {
                 return Poll::Ready(());
             }
-            if self.can_shut.is_none() {
-                self.can_shut = Some(ready!(self.line.poll_shutdown(cx)).is_ok());
+            if self.can_shut.is_none()
+                && let Poll::Ready(shut) = self.line.poll_shutdown(cx)
+            {
+                self.can_shut = Some(shut.is_ok());
             }
-            self.poll_peer_ended(cx)
+            let peer_ended = self.poll_peer_ended(cx);
+            if self.can_shut.is_some() { peer_ended } else { Poll::Pending }
         })
         .await;
     }
@@ -118,7 +121,7 @@ impl<T: Transport> Farewell<'_, T> {
     /// Ready when everything is written, or nothing more can be. The peer may have to be read from first.
     fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.line.write(self.protocol, cx);
-        if self.protocol.unsent() == 0 {
+        if self.protocol.unsent() == 0 && self.line.is_flushed() {
             return Poll::Ready(());
         }
         let _ = self.poll_peer_ended(cx);

@@ -143,6 +143,11 @@ impl<T: Transport> Line<T> {
         self.broken
     }
 
+    /// Whether nothing that was written lies in the transport's own buffer.
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.unflushed || self.broken.is_some()
+    }
+
     /// Gives up writing.
     pub(super) fn give_up(&mut self, why: Broken) {
         self.broken = Some(why);
@@ -237,8 +242,12 @@ impl<T: Transport> Line<T> {
             protocol.discard_unsent();
         } else if self.unflushed {
             match self.poll_flush(cx) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(())) => self.unflushed = false,
+                // What lies in the transport's own buffer has not been taken by the peer either.
+                Poll::Pending => _ = self.stalled.get_or_insert_with(now),
+                Poll::Ready(Ok(())) => {
+                    self.stalled = None;
+                    self.unflushed = false;
+                }
                 Poll::Ready(Err(_)) => self.give_up(Broken::Failed),
             }
         }

@@ -311,6 +311,55 @@ async fn a_close_reaches_a_peer_that_reads_only_after_it_has_sent_everything() {
     assert_eq!(handler.gone().await, 0);
 }
 
+/// As with TLS: what is written lies in the transport's own buffer first.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_is_not_flushed_is_waited_for_while_the_peer_still_sends() {
+    let (actor, stage) = transport();
+    stage.flush_waits(true);
+    let mut handler = connect_over(actor, Options::default(), |call| match call {
+        "text stop" => answer(Outcome::stop()),
+        _ => go_on(),
+    });
+    stage.send(text("stop"));
+    for second in 1..=20 {
+        stage.at(second * 1000).await;
+        let before = stage.read_len();
+        stage.send(vec![0x55; 1000 * KIB]);
+        quiet().await;
+        assert_eq!(stage.read_len() - before, 1000 * KIB);
+    }
+    assert_eq!((stage.moment("shutdown"), stage.moment("dropped")), (None, None));
+    stage.flush_waits(false);
+    quiet().await;
+    assert!(stage.moment("shutdown").is_some());
+    stage.end();
+    handler.gone().await;
+    assert_eq!(stage.frames(), ["close 1000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_cannot_be_flushed_ends_at_the_write_timeout() {
+    let (actor, stage) = transport();
+    stage.flush_waits(true);
+    let mut handler = connect_over(actor, Options::default(), |_| answer(Outcome::stop()));
+    stage.send(text("stop"));
+    assert_eq!(handler.gone().await, 30_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_our_side_cannot_be_shut_yet_the_peer_is_read_from() {
+    let (actor, stage) = transport();
+    stage.shutdown_waits(true);
+    let mut handler = connect_over(actor, Options::default(), |_| answer(Outcome::stop()));
+    stage.send(vec![0x55; 1000 * KIB]);
+    stage.end();
+    stage.at(1000).await;
+    assert_eq!((stage.read_len(), stage.moment("dropped")), (1000 * KIB, None));
+    stage.shutdown_waits(false);
+    assert_eq!(handler.gone().await, 1000);
+    assert!(stage.moment("shutdown").is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_follows_the_peers_close_is_ignored() {
     let (actor, stage) = transport();

@@ -258,6 +258,22 @@ async fn a_flush_that_waits_is_taken_up_again() {
     assert_eq!(stage.frames(), ["text news"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_flushed_counts_as_not_taken() {
+    let (mut handler, stage) = connect(no_timers().write_timeout(10 * SECOND));
+    let mailbox = handler.mailbox().await;
+    stage.flush_waits(true);
+    mailbox.send(2).await.unwrap();
+    stage.at(9000).await;
+    stage.flush_waits(false);
+    stage.at(30_000).await;
+    stage.flush_waits(true);
+    mailbox.send(2).await.unwrap();
+    assert_eq!(handler.gone().await, 40_000);
+    let end = "terminate Timeout(Write)";
+    assert_eq!(handler.rest().await, ["init", "info 2", "info 2", end]);
+}
+
 // T4
 
 #[tokio::test(start_paused = true)]

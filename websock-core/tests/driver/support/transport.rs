@@ -32,6 +32,7 @@ struct Scene {
     room: usize,
     writes_fail: bool,
     flush_waits: bool,
+    shutdown_waits: bool,
     has_halves: bool,
     fault: Option<(usize, Fault)>,
     operations: usize,
@@ -68,6 +69,7 @@ pub(crate) fn transport() -> (Actor, Stage) {
         room: usize::MAX,
         writes_fail: false,
         flush_waits: false,
+        shutdown_waits: false,
         has_halves: true,
         fault: None,
         operations: 0,
@@ -180,6 +182,13 @@ impl Stage {
     pub(crate) fn flush_waits(&self, waits: bool) {
         let mut scene = self.scene();
         scene.flush_waits = waits;
+        scene.writer.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether shutting our side has to wait.
+    pub(crate) fn shutdown_waits(&self, waits: bool) {
+        let mut scene = self.scene();
+        scene.shutdown_waits = waits;
         scene.writer.take().into_iter().for_each(Waker::wake);
     }
 
@@ -365,10 +374,14 @@ impl AsyncWrite for Actor {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scene = self.0.scene();
         if let Some(fault) = scene.operate() {
             return fault;
+        }
+        if scene.shutdown_waits {
+            scene.writer = Some(cx.waker().clone());
+            return Poll::Pending;
         }
         if !scene.has_halves {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
