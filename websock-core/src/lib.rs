@@ -37,6 +37,18 @@
 //! | `testing` | an in-memory client to test handlers with, behind the feature of that name |
 //! | [`spec`] | the rules that hold on every server, with their ids |
 //!
+//! # What is logged
+//!
+//! By `tracing`, under the target `websock_core`. Each connection is a span, `websocket`, at level info: the handler's
+//! type, the subprotocol, whether messages are compressed. Within it:
+//!
+//! | level | what |
+//! |---|---|
+//! | info | `websocket closed`: the reason, the close code, and what went each way, by opcode |
+//! | error | the same, where a callback failed: the reason has its error |
+//! | error | a callback, `terminate` or a transport panicked |
+//! | error | an accepted upgrade came to nothing: the cause, and what might help |
+//!
 //! # Invariants
 //!
 //! - The engine and the upgrade contract do no input or output and know no clock; without the default feature

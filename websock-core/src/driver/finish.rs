@@ -27,6 +27,8 @@ pub(super) struct Ended {
     pub(super) reason: String,
     /// The code of the Close frame that was sent; `None` if it was empty, or none was sent.
     pub(super) code: Option<CloseCode>,
+    /// Whether a callback failed: an error of the application's own.
+    pub(super) failed: bool,
 }
 
 impl<T, I> Driver<T, I>
@@ -39,6 +41,7 @@ where
         self.mailbox.close();
         reclaim(&mut self.protocol);
         let was_cut = matches!(end, End::Cut);
+        let failed = matches!(end, End::Fail(..));
         let (wire, reason) = end.settle();
         let label = reason.to_string();
         let code = match &wire {
@@ -79,7 +82,7 @@ where
             farewell.line.close();
         };
         both(terminate, linger).await;
-        Ended { reason: label, code }
+        Ended { reason: label, code, failed }
     }
 }
 

@@ -28,7 +28,7 @@ use std::future::Future;
 use std::pin::pin;
 
 use bytes::Bytes;
-use tracing::Instrument;
+use tracing::{Instrument, Level};
 
 use crate::handler::WebSock;
 use crate::upgrade::{Accepted, Subprotocol};
@@ -170,29 +170,36 @@ impl<H: WebSock> Connection<H> {
 /// The one event that tells how a connection ended (SPEC E3).
 fn report<T, I>(ended: &Ended, driver: &Driver<T, I>) {
     let (received, sent) = (driver.protocol.received(), driver.protocol.sent());
-    tracing::info!(
-        reason = ended.reason,
-        code = ended.code.map(u16::from),
-        received.text = received.text.messages,
-        received.text_bytes = received.text.bytes,
-        received.binary = received.binary.messages,
-        received.binary_bytes = received.binary.bytes,
-        received.ping = received.ping.messages,
-        received.ping_bytes = received.ping.bytes,
-        received.pong = received.pong.messages,
-        received.pong_bytes = received.pong.bytes,
-        received.close = received.close.messages,
-        received.close_bytes = received.close.bytes,
-        sent.text = sent.text.messages,
-        sent.text_bytes = sent.text.bytes,
-        sent.binary = sent.binary.messages,
-        sent.binary_bytes = sent.binary.bytes,
-        sent.ping = sent.ping.messages,
-        sent.ping_bytes = sent.ping.bytes,
-        sent.pong = sent.pong.messages,
-        sent.pong_bytes = sent.pong.bytes,
-        sent.close = sent.close.messages,
-        sent.close_bytes = sent.close.bytes,
-        "websocket closed"
-    );
+    macro_rules! closed {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                reason = ended.reason,
+                code = ended.code.map(u16::from),
+                received.text = received.text.messages,
+                received.text_bytes = received.text.bytes,
+                received.binary = received.binary.messages,
+                received.binary_bytes = received.binary.bytes,
+                received.ping = received.ping.messages,
+                received.ping_bytes = received.ping.bytes,
+                received.pong = received.pong.messages,
+                received.pong_bytes = received.pong.bytes,
+                received.close = received.close.messages,
+                received.close_bytes = received.close.bytes,
+                sent.text = sent.text.messages,
+                sent.text_bytes = sent.text.bytes,
+                sent.binary = sent.binary.messages,
+                sent.binary_bytes = sent.binary.bytes,
+                sent.ping = sent.ping.messages,
+                sent.ping_bytes = sent.ping.bytes,
+                sent.pong = sent.pong.messages,
+                sent.pong_bytes = sent.pong.bytes,
+                sent.close = sent.close.messages,
+                sent.close_bytes = sent.close.bytes,
+                "websocket closed"
+            )
+        };
+    }
+    // What a callback failed with is told nowhere else.
+    if ended.failed { closed!(Level::ERROR) } else { closed!(Level::INFO) }
 }

@@ -387,8 +387,10 @@ async fn every_end_is_told_in_one_event_with_its_reason_and_code() {
         stage.room(if row == "write" { 0 } else { usize::MAX });
         handler.gone().await;
         let events = ear.events();
-        let ends: Vec<_> = events.iter().filter(|event| event.level == "INFO").collect();
+        let ends: Vec<_> =
+            events.iter().filter(|event| event.field("message") == Some("websocket closed")).collect();
         assert_eq!(ends.len(), 1, "{row}: {events:?}");
+        assert_eq!(ends[0].level, if row == "fail" { "ERROR" } else { "INFO" }, "{row}");
         assert_eq!((ends[0].field("reason"), ends[0].field("code")), (Some(reason), code), "{row}");
     }
 }
