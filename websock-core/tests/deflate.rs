@@ -256,6 +256,7 @@ fn data_that_cannot_be_inflated_is_a_violation() {
         (&[0x00, 0x05, 0x00, 0x05, 0x00, 0x48], "a stored block whose length is not confirmed"),
         (&[0x02, 0x02, 0x00], "a distance to before the beginning"),
         (&[0xff, 0xff, 0xff, 0xff, 0xff], "no code"),
+        (&[], "nothing, not even the byte of an empty message"),
     ] {
         for deflate in [alone(), takeover()] {
             let mut engine = engine(deflate);

@@ -172,6 +172,7 @@ impl Assembler {
         let Some(inflater) = &mut self.inflater else { return self.whole(opcode, deflated, [0; 4]) };
         let mut payload = Utf8Buffer::default();
         let mut inflating = inflater.begin();
+        inflating.wire = deflated.len();
         inflating.inflate(deflated, |bytes| self.limits.add(opcode, &mut payload, bytes))?;
         inflater.finish(inflating)?;
         self.limits.message_of(opcode, payload)
@@ -242,7 +243,7 @@ impl Assembler {
             let ahead = 2 * held + READ_AHEAD;
             message.payload.grow_to(if whole <= ahead { spare::lendable(whole) } else { ahead });
         }
-        Some(message.payload.spare(frame.remaining + MAX_HEADER))
+        Some(message.payload.spare(frame.remaining.saturating_add(MAX_HEADER)))
     }
 
     /// Takes away the last `count` bytes, which were read [directly](Self::direct) and are behind the payload.

@@ -172,7 +172,6 @@ fn deflate(state: &mut Compress, payload: &[u8], deflated: &mut Vec<u8>) -> bool
 /// How a connection's messages are inflated.
 #[derive(Debug)]
 pub(super) struct Inflater {
-    bits: WindowBits,
     context_takeover: bool,
     /// What later messages may refer to, from the first on.
     own: Option<Decompress>,
@@ -180,18 +179,14 @@ pub(super) struct Inflater {
 
 impl Inflater {
     pub(super) fn new(parameters: &DeflateParameters) -> Self {
-        Inflater {
-            bits: parameters.client_max_window_bits(),
-            context_takeover: parameters.client_context_takeover(),
-            own: None,
-        }
+        Inflater { context_takeover: parameters.client_context_takeover(), own: None }
     }
 
-    /// The state for a message that begins.
+    /// The state for a message that begins. Its window is the largest, whatever was agreed on: zlib-rs takes as much memory
+    /// for a smaller one, and makes it anew after each last block, of which a message may have one in each two bytes.
     pub(super) fn begin(&mut self) -> Inflating {
         let state = match self.own.take() {
             Some(own) => own,
-            None if self.context_takeover => Decompress::new_with_window_bits(false, self.bits.get()),
             None => DECOMPRESSORS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Decompress::new(false)),
         };
         Inflating { state, wire: 0, ended: false }
@@ -200,6 +195,10 @@ impl Inflater {
     /// Ends a complete message, and keeps the state for the next: of this connection where it may refer to this one,
     /// else of any on this thread.
     pub(super) fn finish(&mut self, mut message: Inflating) -> Result<(), Violation> {
+        if message.wire == 0 {
+            // An empty one has a byte (RFC 7692 §7.2.3.6). Without it the next could not be inflated.
+            return Err(ProtocolError::InvalidDeflate.into());
+        }
         if !message.ended {
             message.expect_nothing_of(&TAIL)?;
         }
