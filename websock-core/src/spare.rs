@@ -124,7 +124,7 @@ pub(crate) fn lend(size: usize) -> Option<(Vec<u8>, Loan)> {
 /// The capacity of memory that can be lent to another payload of this size when this one's message is gone, if that is
 /// large: with room in front of it and, for the header that follows it, behind.
 pub(crate) fn lendable(size: usize) -> usize {
-    if size < WORTH_PARTING { size } else { LEAD + size + MAX_HEADER }
+    if size < WORTH_PARTING { size } else { size.saturating_add(LEAD + MAX_HEADER) }
 }
 
 /// Where among these the last is that fits a payload of this size well, if that is large.
@@ -132,7 +132,7 @@ fn fitting(spare: &[Vec<u8>], size: usize) -> Option<usize> {
     if size < WORTH_KEEPING {
         return None;
     }
-    spare.iter().rposition(|memory| (size..=2 * size).contains(&memory.capacity()))
+    spare.iter().rposition(|memory| (size..=size.saturating_mul(2)).contains(&memory.capacity()))
 }
 
 /// Memory for a payload that is here whole: of just this size, if that is not large.
@@ -232,7 +232,7 @@ mod tests {
         let address = first.as_ptr();
         assert!(lend(200_000).is_none());
         drop(first);
-        assert!(lend(99_000).is_none() && lend(200_001).is_none());
+        assert!(lend(99_000).is_none() && lend(200_001).is_none() && lend(usize::MAX).is_none());
         let (memory, _loan) = lend(200_000).unwrap();
         assert_eq!(memory.as_ptr(), address);
         assert!(lend(200_000).is_none());

@@ -111,7 +111,7 @@ fn split(value: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-/// A value without its quotes, if it has any (RFC 6455 §9.1).
+/// A value without its quotes, if it has any (RFC 6455 §9.1). One whose end is not quoted stays as it is.
 fn unquoted(value: &[u8]) -> Vec<u8> {
     let Some(inner) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
         return value.to_vec();
@@ -121,7 +121,8 @@ fn unquoted(value: &[u8]) -> Vec<u8> {
         escaped = *byte == b'\\' && !escaped;
         !escaped
     };
-    inner.iter().copied().filter(is_content).collect()
+    let content = inner.iter().copied().filter(is_content).collect();
+    if escaped { value.to_vec() } else { content }
 }
 
 #[cfg(test)]

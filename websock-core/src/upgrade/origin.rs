@@ -55,6 +55,8 @@ struct Authority {
 impl FromStr for Origin {
     type Err = InvalidOrigin;
 
+    /// # Errors
+    /// When the text is not a scheme, a host and perhaps a port.
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         Origin::parse(text).ok_or_else(|| InvalidOrigin(text.into()))
     }
@@ -93,7 +95,7 @@ impl Authority {
             _ => None,
         };
         let (host, port) = match port_at {
-            Some(colon) => (&text[..colon], Some(text[colon + 1..].parse().ok()?)),
+            Some(colon) => (&text[..colon], parse_port(&text[colon + 1..])?),
             None => (text, None),
         };
         let valid = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -109,6 +111,16 @@ impl Authority {
     fn less_port(mut self, is_default: impl Fn(u16) -> bool) -> Self {
         self.port = self.port.filter(|port| !is_default(*port));
         self
+    }
+}
+
+/// The port, which may be left out behind its colon (RFC 3986 §3.2.3); `None`, if it is none.
+fn parse_port(digits: &str) -> Option<Option<u16>> {
+    match digits {
+        "" => Some(None),
+        // `parse` takes a sign, too.
+        _ if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(Some(digits.parse().ok()?)),
+        _ => None,
     }
 }
 
@@ -160,6 +172,8 @@ mod tests {
             ("example.com", "https://example.com:443"),
             ("example.com:443", "https://example.com"),
             ("example.com:80", "http://example.com:80"),
+            ("example.com:", "http://example.com"),
+            ("example.com", "https://example.com:"),
             ("EXAMPLE.com", "HTTPS://Example.COM"),
             ("localhost:8080", "http://localhost:8080"),
             ("[::1]:8080", "http://[::1]:8080"),
@@ -186,6 +200,7 @@ mod tests {
             ("example.com", "https://user@example.com"),
             ("example.com", "https://example.com https://example.com"),
             ("example.com", "https://example.com:99999"),
+            ("example.com", "https://example.com:+443"),
             ("example.com", "https://"),
             ("example.com", "://example.com"),
             ("", "https://"),

@@ -261,6 +261,8 @@ async fn values_may_be_quoted(stage: &Stage) {
             "x; y=\"\\\", \", permessage-deflate; client_max_window_bits=\"9\"",
             Some("permessage-deflate; client_max_window_bits=9"),
         ),
+        ("permessage-deflate; server_max_window_bits=\"12\\\"", None),
+        ("permessage-deflate; server_max_window_bits=\"12", None),
     ];
     expect_answers(stage, takeover(), &rows).await;
 }
