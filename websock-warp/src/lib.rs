@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use warp::Filter;
-//! use websock_warp::{HandleResult, Message, Options, Outcome, Upgrade, WebSock};
+//! use websock_warp::{HandleResult, Keepalive, Message, Options, Outcome, Upgrade, WebSock};
 //!
 //! struct Echo;
 //!
@@ -16,7 +16,7 @@
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() {
-//!     let options = Options::default();
+//!     let options = Options::default().keepalive(Keepalive::default()); // browsers never ping
 //!     let echo = warp::path!("ws")
 //!         .and(websock_warp::upgrade())
 //!         .map(move |upgrade: Upgrade| upgrade.accept(Echo, &options));
@@ -126,7 +126,28 @@ pub fn upgrade() -> impl Filter<Extract = (Upgrade,), Error = Infallible> + Clon
 }
 
 /// A filter that yields the upgrade of a request that [`accept`](Upgrade::accept) will accept under these options, and
-/// rejects every other one with a [`Rejection`], so that in a chain another filter can serve it.
+/// rejects every other one with a [`Rejection`], so that in a chain another filter can serve it. What none serves becomes
+/// a 500, unless the rejection is recovered from:
+///
+/// ```
+/// use warp::{Filter, Reply};
+/// use websock_warp::{Options, Rejection, Upgrade, upgrade_or_reject};
+/// # use websock_warp::{HandleResult, Message, Outcome, WebSock};
+/// # struct Echo;
+/// # impl WebSock for Echo {
+/// #     type Info = ();
+/// #     async fn handle_in(&mut self, message: Message) -> HandleResult { Ok(Outcome::push(message)) }
+/// # }
+///
+/// let options = Options::default();
+/// let echo = upgrade_or_reject(options.clone()).map(move |upgrade: Upgrade| upgrade.accept(Echo, &options));
+/// let page = warp::path::end().map(|| "This is an echo.");
+/// let routes = echo.or(page).recover(async |rejection: warp::Rejection| match rejection.find::<Rejection>() {
+///     Some(refused) => Ok(refused.clone().into_response()),
+///     None => Err(rejection),
+/// });
+/// # let _ = warp::serve(routes);
+/// ```
 pub fn upgrade_or_reject(
     options: Options,
 ) -> impl Filter<Extract = (Upgrade,), Error = warp::Rejection> + Clone {
