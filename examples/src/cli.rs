@@ -17,7 +17,7 @@ pub struct Serve {
     pub server: Server,
     /// The address to listen on
     #[arg(long)]
-    pub addr: Option<SocketAddr>,
+    pub addr: SocketAddr,
     /// How many threads serve connections [default: one for each processor]
     #[arg(long)]
     pub workers: Option<NonZeroUsize>,
@@ -25,15 +25,15 @@ pub struct Serve {
 
 impl Serve {
     /// Serves until the process is told to stop. Where that cannot begin, one line says why, and the exit code is 1.
-    pub fn run<H, F>(self, name: &str, default_addr: SocketAddr, app: App<F>) -> ExitCode
+    pub fn run<H, F>(self, name: &str, app: App<F>) -> ExitCode
     where
         H: WebSock,
         F: Fn() -> H + Clone + Send + Sync + 'static,
     {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-        let addr = self.addr.unwrap_or(default_addr);
-        match self.serve(name, addr, app) {
+        let addr = self.addr;
+        match self.serve(name, app) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 print_error(&format!("{name}: cannot serve on {addr}: {error}"));
@@ -42,12 +42,12 @@ impl Serve {
         }
     }
 
-    fn serve<H, F>(self, name: &str, addr: SocketAddr, app: App<F>) -> std::io::Result<()>
+    fn serve<H, F>(self, name: &str, app: App<F>) -> std::io::Result<()>
     where
         H: WebSock,
         F: Fn() -> H + Clone + Send + Sync + 'static,
     {
-        let listener = TcpListener::bind(addr)?;
+        let listener = TcpListener::bind(self.addr)?;
         let workers = self.workers.or(std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
         let addr = listener.local_addr()?;
         let scheme = if app.page.is_some() { "http" } else { "ws" };

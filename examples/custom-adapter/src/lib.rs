@@ -5,7 +5,7 @@
 //! use poem::web::Data;
 //! use poem::{EndpointExt, Response, Route, Server, handler};
 //! use websock_custom_adapter::{NoDelay, Rejection, Upgrade};
-//! use websock_core::{HandleResult, Message, Options, Outcome, WebSock};
+//! use websock_core::{HandleResult, Keepalive, Message, Options, Outcome, WebSock};
 //!
 //! struct Echo;
 //!
@@ -23,7 +23,8 @@
 //! }
 //!
 //! # async fn run() -> std::io::Result<()> {
-//! let routes = Route::new().at("/ws", echo).data(Options::default());
+//! let options = Options::default().keepalive(Keepalive::default()); // browsers never ping
+//! let routes = Route::new().at("/ws", echo).data(options);
 //! let listener = TcpListener::bind("127.0.0.1:8080").into_acceptor().await?;
 //! Server::new_with_acceptor(NoDelay(listener)).run(routes).await
 //! # }

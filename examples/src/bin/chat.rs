@@ -1,6 +1,5 @@
 //! The chat: a page at `/`, its WebSocket at `/ws`.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use websock_examples::servers::App;
 
 /// A chat in the browser: rooms, nicknames, and the last messages for newcomers
 #[derive(Parser)]
-#[command(name = "chat")]
+#[command(name = "chat", mut_arg("addr", |addr| addr.required(false).default_value("127.0.0.1:8080")))]
 struct Args {
     #[command(flatten)]
     serve: Serve,
@@ -21,5 +20,5 @@ fn main() -> ExitCode {
     let rooms = Arc::new(Rooms::default());
     let handler = move || Chat::new(rooms.clone());
     let app = App { path: "/ws", page: Some(PAGE), handler, options: options(), shutdown: shutdown() };
-    Args::parse().serve.run("chat", SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), app)
+    Args::parse().serve.run("chat", app)
 }

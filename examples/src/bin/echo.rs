@@ -1,6 +1,5 @@
 //! A WebSocket echo at `/`.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
@@ -11,7 +10,7 @@ use websock_examples::servers::App;
 
 /// A WebSocket echo at `/`: every message comes back as it is
 #[derive(Parser)]
-#[command(name = "echo")]
+#[command(name = "echo", mut_arg("addr", |addr| addr.required(false).default_value("127.0.0.1:9001")))]
 struct Args {
     #[command(flatten)]
     serve: Serve,
@@ -30,5 +29,5 @@ fn main() -> ExitCode {
         options = options.max_message_size(size);
     }
     let app = App { path: "/", page: None, handler: || Echo, options, shutdown: shutdown() };
-    args.serve.run("echo", SocketAddr::from((Ipv4Addr::LOCALHOST, 9001)), app)
+    args.serve.run("echo", app)
 }

@@ -80,12 +80,17 @@ async fn either(
     }
 }
 
-/// Waits until the process is told to stop, then closes all WebSocket connections.
+/// Waits until the process is told to stop, then closes all WebSocket connections; told again, it no longer waits for
+/// them.
 async fn drained(drain: Drain, how: Shutdown) -> std::io::Result<()> {
     told_to_stop().await?;
-    let drained = drain.shut_down(how).await;
-    tracing::info!(closed = drained.closed, cut = drained.cut, "drained");
-    Ok(())
+    tokio::select! {
+        drained = drain.shut_down(how) => {
+            tracing::info!(closed = drained.closed, cut = drained.cut, "drained");
+            Ok(())
+        }
+        again = told_to_stop() => again,
+    }
 }
 
 #[cfg(unix)]
