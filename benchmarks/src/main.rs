@@ -43,7 +43,7 @@ struct Cli {
 /// What to measure, and how long.
 #[derive(Args, Debug)]
 struct Run {
-    /// Everything but compression in less than five minutes, coarsely
+    /// The most of it in less than five minutes, coarsely
     #[arg(long)]
     quick: bool,
     /// Show the scenarios and the servers, and end

@@ -9,7 +9,12 @@ use websock_core::Options;
 
 /// Sets sockets up for WebSockets, for actix-web's `HttpServer::on_connect`: with `TCP_NODELAY` (SPEC B10), and on
 /// Linux so that the system drops the socket of a peer that takes nothing for the options' write timeout
-/// (`TCP_USER_TIMEOUT`, SPEC B3). This holds for the server's other connections too.
+/// (`TCP_USER_TIMEOUT`, SPEC B3). This holds for the server's other connections too. Where `on_connect` has more to do,
+/// call what this gives from there.
+///
+/// The system's clock runs while anything is unacknowledged, so a peer that takes nothing is given up also while all that
+/// waits for it has room in the socket. On other servers the write timeout begins when it has not. The end is
+/// [`Error::Disconnected`](crate::Error::Disconnected) then.
 ///
 /// Over TLS it does nothing, since the socket is behind a type of the TLS library: there, reach it by that and call the
 /// same two functions of `socket2`.

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use actix_web::{App, HttpResponse, HttpServer, web};
-//! use websock_actix::{HandleResult, Message, Options, Outcome, Rejection, Upgrade, WebSock};
+//! use websock_actix::{HandleResult, Keepalive, Message, Options, Outcome, Rejection, Upgrade, WebSock};
 //!
 //! struct Echo;
 //!
@@ -20,7 +20,7 @@
 //!
 //! #[actix_web::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let options = Options::default();
+//!     let options = Options::default().keepalive(Keepalive::default()); // browsers never ping
 //!     let data = web::Data::new(options.clone());
 //!     HttpServer::new(move || App::new().app_data(data.clone()).route("/ws", web::route().to(echo)))
 //!         .on_connect(websock_actix::on_connect(&options))
@@ -106,11 +106,13 @@
 //! - The connection's socket is set up with [`on_connect`]: without it there is no `TCP_NODELAY` (SPEC B10), and a peer
 //!   that does not read is given up after the write timeout, but its socket stays open until the peer reads or goes.
 //!   With it the system drops such a socket (on Linux; SPEC B3).
+//! - What waits for the peer counts as written when the adapter has taken it, up to 132 KiB, beside actix's own write
+//!   buffer: so much more than `write_high_water` says may a connection hold (SPEC B3).
 //! - After a Close the write side cannot be shut alone, so the response's body stays open until the peer's Close or its
 //!   end has come (SPEC X6). Then actix waits for the end of the peer's side, up to its `client_disconnect_timeout` of
 //!   1 second, and closes the socket (SPEC X2). Its clock steps by half a second: a timeout shorter than that may never
 //!   come. `Duration::ZERO` means at once; then a peer that goes on sending after its own Close may not see ours.
-//! - `Upgrade` must be one field that is exactly `websocket`: of a list actix makes no payload (SPEC U1).
+//! - `websocket` must be an `Upgrade` field of its own: of a list actix makes no payload (SPEC U1).
 //! - When a peer ends its side without a Close, actix drops what it has read and not passed on. That happens only
 //!   behind more than 128 KiB for which a slow handler has not come yet (SPEC X8).
 //! - It answers a request without a single `Host` itself, with 400.

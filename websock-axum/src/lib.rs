@@ -4,7 +4,7 @@
 //! use axum::extract::State;
 //! use axum::response::Response;
 //! use axum::routing::any;
-//! use websock_axum::{HandleResult, Message, Options, Outcome, Rejection, Upgrade, WebSock};
+//! use websock_axum::{HandleResult, Keepalive, Message, Options, Outcome, Rejection, Upgrade, WebSock};
 //!
 //! struct Echo;
 //!
@@ -22,7 +22,8 @@
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> std::io::Result<()> {
-//!     let app = axum::Router::new().route("/ws", any(echo)).with_state(Options::default());
+//!     let options = Options::default().keepalive(Keepalive::default()); // browsers never ping
+//!     let app = axum::Router::new().route("/ws", any(echo)).with_state(options);
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //!     axum::serve(listener, app).await
 //! }

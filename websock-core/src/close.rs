@@ -74,6 +74,8 @@ impl CloseCode {
 impl TryFrom<u16> for CloseCode {
     type Error = InvalidCloseCode;
 
+    /// # Errors
+    /// When the code may not be sent.
     fn try_from(code: u16) -> Result<Self, InvalidCloseCode> {
         CloseCode::new(code).ok_or(InvalidCloseCode(code))
     }

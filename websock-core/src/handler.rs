@@ -41,8 +41,8 @@ use crate::outcome::{HandleResult, Outcome};
 /// - **A callback is not cancelled** (SPEC L11), so it needs no care at its `.await`s. Exceptions: the option
 ///   [`callback_timeout`](crate::Options::callback_timeout), and the end of a server's shutdown.
 /// - **`terminate` is called exactly once** for every connection whose `init` was entered (SPEC L7), and no callback
-///   runs after it has begun. Exceptions: `init` panicked, or the runtime went down and dropped the connection's
-///   task: then the handler is dropped.
+///   runs after it has begun. Exceptions: `init` panicked, the end of a server's shutdown came while `init` or
+///   `terminate` ran, or the runtime went down and dropped the connection's task: then the handler is dropped.
 /// - **An accepted upgrade that comes to nothing** drops the handler without any callback (SPEC L9, L12).
 /// - **Order**: messages come in the order in which the peer sent them, and what callbacks push goes out in the order
 ///   in which they pushed it (SPEC O2). Everything queued is written before the driver waits for anything, also for
@@ -83,7 +83,7 @@ pub trait WebSock: Sized + Send + 'static {
     }
 
     /// The connection has ended, or ends while this runs (SPEC L7, X1). Nothing can be sent any more; the mailbox is
-    /// closed. Default: nothing.
+    /// closed. No timeout holds for it: a drain counts the connection until it is done. Default: nothing.
     fn terminate(self, reason: CloseReason) -> impl Future<Output = ()> + Send {
         drop(reason);
         ready(())

@@ -12,8 +12,8 @@ use crate::text::Text;
 
 /// A complete data message from the peer, its fragments joined (SPEC L4).
 ///
-/// A message that came in one frame and one read holds no memory but its own bytes. One that came in parts may hold
-/// up to twice as much; before keeping it for long, [`detach`](Message::detach) it (SPEC B9).
+/// A message that came in one frame and one read holds no memory but its own bytes. One that came in parts, or has at
+/// least 128 KiB, may hold up to twice as much; before keeping it for long, [`detach`](Message::detach) it (SPEC B9).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// A text message.
@@ -138,6 +138,8 @@ impl Deref for ControlPayload {
 impl TryFrom<Payload> for ControlPayload {
     type Error = ControlPayloadTooLong;
 
+    /// # Errors
+    /// When there are more than 125 bytes.
     fn try_from(payload: Payload) -> Result<Self, ControlPayloadTooLong> {
         if payload.len() > Self::MAX {
             Err(ControlPayloadTooLong(payload.len()))
@@ -159,6 +161,8 @@ macro_rules! control_payload_from {
         impl TryFrom<$source> for ControlPayload {
             type Error = ControlPayloadTooLong;
 
+            /// # Errors
+            /// When there are more than 125 bytes.
             fn try_from(source: $source) -> Result<Self, ControlPayloadTooLong> {
                 Payload::from(source).try_into()
             }

@@ -156,7 +156,7 @@ impl Options {
     ///
     /// Default: 10 000 000 bytes, as in WebSock's adapters. A connection may hold up to twice this while such a
     /// message arrives (SPEC F6); beside that, each thread keeps up to 9 MiB of the memory of large messages for the
-    /// next ones.
+    /// next ones, and lends it to those whose header has come, up to 32 MiB in the whole process.
     #[must_use]
     pub fn max_message_size(mut self, size: NonZeroUsize) -> Self {
         self.edit().max_message_size = size;
@@ -221,14 +221,15 @@ impl Options {
         self
     }
 
-    /// Whether messages are compressed where the client offers it too (RFC 7692, SPEC C1): as
-    /// [`Deflate::default`] says, or not at all.
+    /// Whether messages are compressed where the client offers it too (RFC 7692, SPEC C1): with the settings of
+    /// [`deflate`](Self::deflate) if some were given, else with [`Deflate::default`]; or not at all.
     ///
     /// Default: off. **Text that holds a secret beside what others choose** tells of it by its compressed size;
     /// [`Frame::uncompressed`](crate::Frame::uncompressed) excepts such messages.
     #[must_use]
     pub fn compress(self, on: bool) -> Self {
-        self.deflate(on.then(Deflate::default))
+        let settings = self.get_deflate().copied().unwrap_or_default();
+        self.deflate(on.then_some(settings))
     }
 
     /// [`compress`](Self::compress) with settings of one's own.

@@ -80,7 +80,7 @@ impl Client {
     /// Connects to a handler, whose connection runs in a task of its own.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with its timer enabled.
+    /// Outside of a tokio runtime with its timer enabled, and where the options' drain has begun.
     pub fn connect<H: WebSock>(handler: H, options: &Options) -> Self {
         Client::connect_offering(handler, options, "")
     }
@@ -88,7 +88,7 @@ impl Client {
     /// The same with an offer of subprotocols, a list separated by commas.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with its timer enabled.
+    /// Outside of a tokio runtime with its timer enabled, and where the options' drain has begun.
     pub fn connect_offering<H: WebSock>(handler: H, options: &Options, subprotocols: &str) -> Self {
         let head = RequestHead::new(HttpVersion::Http11, "GET")
             .header("connection", b"upgrade")
@@ -97,7 +97,7 @@ impl Client {
             .header("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
             .header("sec-websocket-protocol", subprotocols.as_bytes());
         let accepted =
-            negotiate(&head, options).unwrap_or_else(|error| unreachable!("a good request: {error}"));
+            negotiate(&head, options).unwrap_or_else(|error| panic!("no connection is accepted: {error}"));
         let (stream, server) = tokio::io::duplex(ON_THE_WAY);
         tokio::spawn(accepted.connection(handler).run(server, Bytes::new()));
         Client { stream }

@@ -8,7 +8,7 @@
 //! use hyper::service::service_fn;
 //! use hyper::{Request, Response};
 //! use hyper_util::rt::TokioIo;
-//! use websock_hyper::{HandleResult, Message, Options, Outcome, WebSock};
+//! use websock_hyper::{HandleResult, Keepalive, Message, Options, Outcome, WebSock};
 //!
 //! struct Echo;
 //!
@@ -29,7 +29,7 @@
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> std::io::Result<()> {
-//!     let options = Options::default();
+//!     let options = Options::default().keepalive(Keepalive::default()); // browsers never ping
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //!     loop {
 //!         let (stream, _) = listener.accept().await?;

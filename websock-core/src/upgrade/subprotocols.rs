@@ -37,6 +37,8 @@ impl Subprotocol {
 impl TryFrom<String> for Subprotocol {
     type Error = InvalidSubprotocol;
 
+    /// # Errors
+    /// When the name is not a token.
     fn try_from(name: String) -> Result<Self, InvalidSubprotocol> {
         if is_token(name.as_bytes()) { Ok(Subprotocol(name.into())) } else { Err(InvalidSubprotocol(name)) }
     }
