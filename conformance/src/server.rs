@@ -119,9 +119,14 @@ impl Server {
 
     /// The next event of this level.
     pub async fn event(&mut self, level: Level) -> Event {
+        self.event_of(&[level]).await
+    }
+
+    /// The next event of any of these levels.
+    pub async fn event_of(&mut self, levels: &[Level]) -> Event {
         loop {
             let event = soon("an event", self.log.recv()).await.unwrap();
-            if event.level == level {
+            if levels.contains(&event.level) {
                 return event;
             }
         }

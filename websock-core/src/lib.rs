@@ -45,7 +45,7 @@
 //! | level | what |
 //! |---|---|
 //! | info | `websocket closed`: the reason, the close code, and what went each way, by opcode |
-//! | error | the same, where a callback failed: the reason has its error |
+//! | warn | the same, where a callback failed: the reason has its error |
 //! | error | a callback, `terminate` or a transport panicked |
 //! | error | an accepted upgrade came to nothing: the cause, and what might help |
 //!

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tracing::Level;
 use websock_core::{CloseCode, CloseReason, Drain, Error, Message, Options, Outcome, Shutdown};
 
 use crate::peer::{BINARY, Frame, PING, PONG, Peer, Request, TEXT, ask, close, frame, soon};
@@ -219,7 +220,12 @@ async fn an_error_of_the_handler_is_the_very_one_that_it_returned(stage: &Stage)
 
 /// The one event of a connection's end.
 async fn expect_told(server: &mut Server, reason: &str, code: Option<&str>) {
-    let event = server.event(tracing::Level::INFO).await;
+    expect_told_at(Level::INFO, server, reason, code).await;
+}
+
+async fn expect_told_at(level: Level, server: &mut Server, reason: &str, code: Option<&str>) {
+    let event = server.event_of(&[Level::WARN, Level::INFO]).await;
+    assert_eq!(event.level, level);
     assert_eq!(event.field("message"), "websocket closed");
     assert_eq!(event.field("reason"), reason);
     let told = event.fields.iter().find(|(name, _)| *name == "code").map(|(_, value)| &**value);
@@ -241,7 +247,7 @@ async fn the_end_by_an_error_is_told(stage: &Stage) {
     peer.send(frame(TEXT, "x")).await;
     assert_eq!(peer.close_frame().await, (Some(1011), String::new()));
     peer.finish().await;
-    expect_told(&mut server, "the handler failed: out of cheese", Some("1011")).await;
+    expect_told_at(Level::WARN, &mut server, "the handler failed: out of cheese", Some("1011")).await;
 }
 
 async fn the_end_by_a_timeout_is_told(stage: &Stage) {

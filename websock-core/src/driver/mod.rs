@@ -201,5 +201,5 @@ fn report<T, I>(ended: &Ended, driver: &Driver<T, I>) {
         };
     }
     // What a callback failed with is told nowhere else.
-    if ended.failed { closed!(Level::ERROR) } else { closed!(Level::INFO) }
+    if ended.failed { closed!(Level::WARN) } else { closed!(Level::INFO) }
 }

@@ -390,7 +390,7 @@ async fn every_end_is_told_in_one_event_with_its_reason_and_code() {
         let ends: Vec<_> =
             events.iter().filter(|event| event.field("message") == Some("websocket closed")).collect();
         assert_eq!(ends.len(), 1, "{row}: {events:?}");
-        assert_eq!(ends[0].level, if row == "fail" { "ERROR" } else { "INFO" }, "{row}");
+        assert_eq!(ends[0].level, if row == "fail" { "WARN" } else { "INFO" }, "{row}");
         assert_eq!((ends[0].field("reason"), ends[0].field("code")), (Some(reason), code), "{row}");
     }
 }
