@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::timers::{earliest, now};
+use super::timers::now;
 use crate::close::{CloseCode, CloseFrame};
 
 /// Closes all the connections of a server, or of a part of it, before it goes down.
@@ -151,7 +151,7 @@ impl Drain {
         let begun = now();
         let how = self.begin(how);
         let deadline = begun.checked_add(how.deadline);
-        until(deadline, self.close_all(&how, deadline)).await;
+        until(deadline, self.close_all(&how)).await;
         if until(deadline, self.all_gone()).await.is_none() {
             self.cut_all(&how);
             until(now().checked_add(LAST_GRACE), self.all_gone()).await;
@@ -168,15 +168,14 @@ impl Drain {
         state.shutdown.get_or_insert(how).clone()
     }
 
-    async fn close_all(&self, how: &Shutdown, deadline: Option<Instant>) {
+    async fn close_all(&self, how: &Shutdown) {
         let _closing = self.0.closing.lock().await;
         let (size, pause) = match how.batch {
             Some((size, pause)) => (size.get(), pause),
             None => (usize::MAX, Duration::ZERO),
         };
         while self.close_some(how, size) {
-            let end = now().checked_add(pause);
-            sleep_until(earliest(end, deadline)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -203,6 +202,7 @@ impl Drain {
         }
     }
 
+    /// Ends at once what is left, told or not.
     fn cut_all(&self, how: &Shutdown) {
         self.close_some(how, usize::MAX);
         let left: Vec<_> = {
@@ -287,12 +287,5 @@ async fn until<F: Future>(moment: Option<Instant>, future: F) -> Option<F::Outpu
     match moment {
         Some(moment) => tokio::time::timeout_at(moment.into(), future).await.ok(),
         None => Some(future.await),
-    }
-}
-
-async fn sleep_until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
     }
 }
