@@ -1,5 +1,7 @@
 //! What a peer can still read while a connection ends: X1, X6, X8.
 
+use std::time::Duration;
+
 use tokio::io::AsyncWriteExt;
 use websock_core::{CloseReason, Error, Message, Options, Outcome};
 
@@ -18,6 +20,12 @@ const ZERO: [u8; 4] = [0; 4];
 
 const MUCH: usize = 10 << 20;
 
+/// A server as busy as a hundred cases make it may take several seconds to read [`MUCH`], and the peer is not to be
+/// left meanwhile.
+fn patient() -> Options {
+    Options::default().close_timeout(Duration::from_secs(60))
+}
+
 /// X8.
 async fn messages_before_a_violation_are_handled(stage: &Stage) {
     let mut server = stage.start(Site::echo().with_options(Options::default())).await;
@@ -34,7 +42,7 @@ async fn messages_before_a_violation_are_handled(stage: &Stage) {
 
 /// X6: not a byte is read before everything is sent, so a reset would have eaten the Close frame.
 async fn the_close_can_be_read_by_a_peer_that_first_sends_ten_megabytes_more(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default())).await;
+    let mut server = stage.start(Site::echo().with_options(patient())).await;
     let violations = [
         (vec![FIN | TEXT, 5], 1002),
         (frame(TEXT, b"\xff"), 1007),
@@ -62,9 +70,8 @@ async fn the_close_can_be_read_by_a_peer_that_first_sends_ten_megabytes_more(sta
 }
 
 async fn the_close_of_a_stop_can_be_read_by_a_peer_that_is_sending(stage: &Stage) {
-    let mut server = stage
-        .start(Site::new(async |_| Ok(Outcome::stop().with(["enough"]))).with_options(Options::default()))
-        .await;
+    let mut server =
+        stage.start(Site::new(async |_| Ok(Outcome::stop().with(["enough"]))).with_options(patient())).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     let message = frame(BINARY, vec![1; 64 * 1024]);
@@ -77,7 +84,7 @@ async fn the_close_of_a_stop_can_be_read_by_a_peer_that_is_sending(stage: &Stage
 }
 
 async fn the_close_can_be_read_while_sending_goes_on(stage: &Stage) {
-    let mut server = stage.start(Site::echo().with_options(Options::default())).await;
+    let mut server = stage.start(Site::echo().with_options(patient())).await;
     let mut peer = Peer::upgraded(server.addr).await;
     server.init().await;
     let bytes = [raw_frame(CONTINUATION, ""), vec![0; MUCH]].concat();
