@@ -36,9 +36,14 @@ where
     T: Transport,
     I: Send + 'static,
 {
-    /// Ends the connection. A handler on which `terminate` is not to be called is not given (SPEC L7).
-    pub(super) async fn finish<H: WebSock<Info = I>>(&mut self, handler: Option<H>, end: End) -> Ended {
-        self.mailbox.close();
+    /// Ends the connection.
+    pub(super) async fn finish<H: WebSock<Info = I>>(&mut self, handler: H, end: End) -> Ended {
+        let owes_terminate = self.owes_terminate(&end);
+        let mut left = self.mailbox.close();
+        // One by one: a panic while another unwinds would end the process.
+        while let Err(Panicked(panic)) = catch_unwind(pin!(async { while left.pop().is_some() {} })).await {
+            tracing::error!(panic, "a message that was not handled panicked as it was dropped");
+        }
         reclaim(&mut self.protocol);
         let was_cut = matches!(end, End::Cut);
         let failed = matches!(end, End::Fail(..));
@@ -59,8 +64,10 @@ where
         }
         let terminate = async {
             let called = pin!(async move {
-                if let Some(handler) = handler {
+                if owes_terminate {
                     handler.terminate(reason).await;
+                } else {
+                    drop(handler);
                 }
             });
             let called = catch_unwind(called);
@@ -69,7 +76,7 @@ where
                 false => unless_cut(mailbox, called).await,
             };
             if let Some(Err(Panicked(panic))) = ended {
-                tracing::error!(panic, "terminate panicked");
+                tracing::error!(panic, "the handler panicked at its end");
             }
         };
         let linger = async {

@@ -53,7 +53,7 @@ const CUT: u8 = 4;
 const WAITS: u8 = 8;
 
 /// Messages in their order. There is mostly one at a time, and that needs no memory of its own.
-struct Queue<I> {
+pub(super) struct Queue<I> {
     first: Option<I>,
     /// Nothing, if there is no first.
     rest: VecDeque<I>,
@@ -76,7 +76,7 @@ impl<I> Queue<I> {
     }
 
     /// Takes the first; with the last one no memory is held (SPEC B8).
-    fn pop(&mut self) -> Option<I> {
+    pub(super) fn pop(&mut self) -> Option<I> {
         let next = self.rest.pop_front();
         if next.is_none() && self.rest.capacity() > 0 {
             self.rest = VecDeque::new();
@@ -350,15 +350,13 @@ impl<I> Receiver<I> {
         self.shared.lock().close.clone()
     }
 
-    /// Takes no more messages, and drops those that wait.
-    pub(super) fn close(&mut self) {
+    /// Takes no more messages, and gives those that wait.
+    pub(super) fn close(&mut self) -> Queue<I> {
         self.shared.room.close();
         let mut state = self.shared.lock();
         state.closed = true;
         state.driver = None;
-        let waiting = std::mem::replace(&mut state.queue, Queue::new());
-        drop(state);
-        drop(waiting);
+        std::mem::replace(&mut state.queue, Queue::new())
     }
 }
 
@@ -374,7 +372,7 @@ impl<I: Send> Target for Shared<I> {
 
 impl<I> Drop for Receiver<I> {
     fn drop(&mut self) {
-        self.close();
+        drop(self.close());
     }
 }
 

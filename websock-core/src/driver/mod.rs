@@ -145,7 +145,6 @@ impl<H: WebSock> Connection<H> {
                     End::Panic
                 }
             };
-            let handler = driver.owes_terminate(&end).then_some(handler);
             // Boxed, so that a connection that lives does not hold the room that its end will need (SPEC B8).
             let ended = Box::pin(driver.finish(handler, end)).await;
             report(&ended, &driver);

@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 use websock_core::upgrade::Subprotocol;
 use websock_core::{
     Bytes, CloseCode, CloseReason, ControlPayload, Error, Frame, HandleResult, Keepalive, Message, Options,
-    Outcome, ProtocolError, Timeout, TooBig, WebSock,
+    Outcome, ProtocolError, Socket, Timeout, TooBig, WebSock,
 };
 
 use crate::support::{
@@ -92,6 +92,69 @@ async fn a_panic_in_terminate_is_logged_and_the_socket_still_closes() {
         assert_eq!(events.len(), 2, "{events:?}");
         assert_eq!((&*events[0].level, events[0].field("panic")), ("ERROR", Some(message)));
         assert_eq!(events[1].field("reason"), Some("normal"));
+    }
+}
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+/// Stops with bombs in its mailbox; or has one itself, and panics so that it is dropped without `terminate`.
+struct Bombs {
+    told: UnboundedSender<CloseReason>,
+    bomb: Option<Bomb>,
+}
+
+impl WebSock for Bombs {
+    type Info = Bomb;
+
+    async fn init(&mut self, socket: Socket<Bomb>) -> HandleResult {
+        if self.bomb.is_some() {
+            panic!("boom");
+        }
+        for _ in 0..3 {
+            assert!(socket.mailbox().try_send(Bomb).is_ok());
+        }
+        Ok(Outcome::stop())
+    }
+
+    async fn handle_in(&mut self, _message: Message) -> HandleResult {
+        unreachable!()
+    }
+
+    async fn terminate(self, reason: CloseReason) {
+        self.told.send(reason).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_drop_does_not_keep_the_connection_from_its_end() {
+    let rows = [
+        (None, Some("Normal"), "close 1000", vec!["dropped"; 3]),
+        (Some(Bomb), None, "close 1011", vec!["boom", "dropped"]),
+    ];
+    for (bomb, reason, sent, panics) in rows {
+        let ear = Ear::new();
+        let (told, mut tell) = unbounded_channel();
+        let (actor, stage) = transport();
+        let options = Options::default();
+        let served = accepted(&options).connection(Bombs { told, bomb }).run(actor, Bytes::new());
+        let served = tokio::spawn(served);
+        stage.at(10).await;
+        stage.end();
+        served.await.unwrap();
+        assert_eq!(tell.recv().await.map(|reason| format!("{reason:?}")).as_deref(), reason);
+        assert_eq!(stage.frames(), [sent]);
+        let events = ear.events();
+        let logged: Vec<_> = events.iter().filter_map(|event| event.field("panic")).collect();
+        assert_eq!(logged, panics);
+        assert_eq!(events.len(), panics.len() + 1, "{events:?}");
     }
 }
 
