@@ -1,5 +1,9 @@
 //! A client that writes its bytes by hand: requests, responses and frames. It shares no code with `websock-core`, so
 //! that no mistake cancels out.
+//!
+//! # Panics
+//! It is for tests, so whatever cannot be done panics and fails its test: a connection that is refused, bytes that are no
+//! frame or response, and what does not come [soon].
 
 use std::cell::Cell;
 use std::future::Future;

@@ -1,4 +1,7 @@
 //! The other client: an implementation of the protocol that others wrote.
+//!
+//! # Panics
+//! Whatever cannot be done panics and fails its test, as with the [peer](crate::peer).
 
 use std::net::SocketAddr;
 
