@@ -21,7 +21,7 @@ const ZERO: [u8; 4] = [0; 4];
 const MUCH: usize = 10 << 20;
 
 /// A server as busy as a hundred cases make it may take several seconds to read [`MUCH`], and the peer is not to be
-/// left meanwhile.
+/// left meanwhile. Nor does the server, where it cannot shut its side alone, end before the peer does.
 fn patient() -> Options {
     Options::default().close_timeout(Duration::from_secs(60))
 }
@@ -63,8 +63,8 @@ async fn the_close_can_be_read_by_a_peer_that_first_sends_ten_megabytes_more(sta
         closed.push(peer);
     }
     for mut peer in closed {
-        peer.end().await;
         peer.finish().await;
+        peer.end().await;
         server.terminated().await;
     }
 }
@@ -78,6 +78,7 @@ async fn the_close_of_a_stop_can_be_read_by_a_peer_that_is_sending(stage: &Stage
     peer.send(message.repeat(MUCH / message.len())).await;
     assert_eq!(peer.frame().await, Frame::new(TEXT, "enough"));
     assert_eq!(peer.close_frame().await, (Some(1000), String::new()));
+    peer.finish().await;
     peer.end().await;
     server.message().await;
     assert!(matches!(server.terminated().await, CloseReason::Normal));
@@ -92,6 +93,7 @@ async fn the_close_can_be_read_while_sending_goes_on(stage: &Stage) {
         tokio::join!(soon("sending", peer.writer.write_all(&bytes)), peer.reader.close_frame());
     sent.unwrap();
     assert_eq!(close, (Some(1002), String::new()));
+    peer.finish().await;
     peer.end().await;
     server.terminated().await;
 }
