@@ -24,6 +24,8 @@ enum Habit {
     SlowInit,
     /// `handle_in` never ends.
     Stuck,
+    /// `terminate` takes half a second.
+    Parting,
     /// `terminate` never ends.
     Clinging,
     /// `handle_in` and `terminate` never end.
@@ -83,6 +85,10 @@ impl WebSock for Probe {
 
     async fn terminate(self, reason: CloseReason) {
         self.report(format!("terminate {reason:?}"));
+        if self.habit == Habit::Parting {
+            tokio::time::sleep(SECOND / 2).await;
+            self.report("parted");
+        }
         if matches!(self.habit, Habit::Clinging | Habit::StuckAndClinging) {
             pending::<()>().await;
         }
@@ -374,6 +380,25 @@ async fn batches_that_the_deadline_leaves_no_time_for_are_still_told() {
     assert_eq!(start.elapsed(), 5 * SECOND);
     assert_eq!(first.rest().await, GOING_AWAY);
     assert_eq!(second.rest().await, GOING_AWAY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn terminate_has_its_second_also_where_the_deadline_leaves_no_time_for_a_batch() {
+    for deadline in [Duration::ZERO, SECOND] {
+        let drain = Drain::new();
+        let options = Options::default().drain(drain.clone());
+        let mut first = Peer::connect(&options, Habit::Parting).await;
+        let mut second = Peer::connect(&options, Habit::Parting).await;
+        let start = Instant::now();
+        let how = Shutdown::within(deadline).batches(NonZeroUsize::MIN, 60 * SECOND);
+        let (drained, first_rest) = tokio::join!(drain.shut_down(how), first.rest_and_end());
+        assert_eq!(drained.closed + drained.cut, 2);
+        assert_eq!(start.elapsed(), deadline + SECOND / 2);
+        assert_eq!(first_rest, GOING_AWAY);
+        assert_eq!(second.rest().await, GOING_AWAY);
+        assert_eq!(first.reported().await, ["terminate Shutdown", "parted", "dropped"]);
+        assert_eq!(second.reported().await, ["terminate Shutdown", "parted", "dropped"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,8 +139,8 @@ impl Drain {
     ///
     /// Each gets its Close frame behind everything pushed before and `terminate(Shutdown)`; messages that wait in its
     /// mailbox are dropped. At the deadline what is left is cut: its transport is closed, its running callback
-    /// dropped, and `terminate` gets one last second (SPEC L11), for which this waits too. Without connections it is
-    /// done at once.
+    /// dropped, and a `terminate` that begins only then gets one last second (SPEC L11), for which this waits too; one
+    /// that is already running is dropped (SPEC L7). Without connections it is done at once.
     ///
     /// The first call decides how; a later one waits for the end, too, and goes on where one was dropped before its end.
     /// Dropped, it leaves the drain draining.

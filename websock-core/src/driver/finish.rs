@@ -45,7 +45,8 @@ where
             tracing::error!(panic, "a message that was not handled panicked as it was dropped");
         }
         reclaim(&mut self.protocol);
-        let was_cut = matches!(end, End::Cut);
+        // Also if it closes by itself, and its time was over before it could.
+        let was_cut = self.mailbox.poll_cut().is_ready();
         let failed = matches!(end, End::Fail(..));
         let (wire, reason) = end.settle();
         let label = reason.to_string();

@@ -20,7 +20,7 @@ cases! {
     a_drain_during_a_half_written_push_closes_after_it: S3 O6,
     a_drain_while_the_connection_is_closing_sends_no_second_close: S3 O6,
     a_drain_waits_for_terminate: S2 X1,
-    a_terminate_that_does_not_end_is_cut_a_second_after_the_deadline: S2 L7 L11,
+    a_terminate_that_does_not_end_is_cut_at_the_deadline: S2 L7 L11,
     a_peer_that_closes_by_itself_during_a_drain_is_no_shutdown: S2 X2,
     a_drain_closes_a_connection_within_a_fragmented_message: S2 X4,
 }
@@ -187,7 +187,7 @@ async fn a_drain_waits_for_terminate(stage: &Stage) {
     assert_eq!(soon("the drain", draining).await.unwrap(), Drained { closed: 1, cut: 0 });
 }
 
-async fn a_terminate_that_does_not_end_is_cut_a_second_after_the_deadline(stage: &Stage) {
+async fn a_terminate_that_does_not_end_is_cut_at_the_deadline(stage: &Stage) {
     let drain = Drain::new();
     let site = Site::echo().on_terminate(std::future::pending);
     let mut server = stage.start(site.with_options(with(&drain))).await;
