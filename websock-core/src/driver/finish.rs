@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use super::drain::LAST_GRACE;
 use super::ending::{End, Wire};
 use super::mailbox::Receiver;
-use super::panic::{Panicked, catch_unwind};
+use super::panic::{Panicked, catch_unwind, text_of};
 use super::serve::{Driver, give_way};
 use super::timers::{Alarm, after, now};
 use super::transport::{Line, Transport, reclaim};
@@ -49,7 +49,7 @@ where
         let was_cut = self.mailbox.poll_cut().is_ready();
         let failed = matches!(end, End::Fail(..));
         let (wire, reason) = end.settle();
-        let label = reason.to_string();
+        let label = text_of(&reason);
         let code = match &wire {
             Wire::Close(frame) => {
                 self.protocol.close(frame.as_ref());

@@ -1,6 +1,7 @@
 //! A panic in a callback ends its own connection and nothing else (SPEC E1).
 
 use std::any::Any;
+use std::fmt::{Display, Write};
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -24,11 +25,33 @@ pub(super) fn catch_unwind<F: Future>(
     })
 }
 
+/// The text of something of the application's, for the log: as far as it comes, if it fails or panics.
+pub(super) fn text_of(value: &impl Display) -> String {
+    let mut text = String::new();
+    match std::panic::catch_unwind(AssertUnwindSafe(|| write!(text, "{value}"))) {
+        Ok(Ok(())) => return text,
+        Ok(Err(_)) => {}
+        Err(payload) => discard(payload),
+    }
+    text.push_str(" (its text cannot be shown)");
+    text
+}
+
 fn message(payload: Box<dyn Any + Send>) -> String {
     match payload.downcast::<String>() {
         Ok(message) => *message,
         Err(payload) => {
-            payload.downcast_ref::<&str>().copied().unwrap_or("a value that is no text").to_owned()
+            let message =
+                payload.downcast_ref::<&str>().copied().unwrap_or("a value that is no text").to_owned();
+            discard(payload);
+            message
         }
+    }
+}
+
+/// Drops what a panic was made with, which may panic itself.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(another) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
     }
 }

@@ -1,5 +1,6 @@
 //! Panics, faults of the transport, and what is told of an end (SPEC E1-E3).
 
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -17,6 +18,16 @@ use crate::support::{
 
 // E1
 
+/// Panics when it is dropped.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
 /// Panics before there is a future, in its first poll, or behind an `.await`.
 fn panicking(how: &str) -> Answer {
     match how {
@@ -24,7 +35,7 @@ fn panicking(how: &str) -> Answer {
         "at once" => Box::pin(async { panic!("boom {}", 1) }),
         _ => Box::pin(async {
             yield_now().await;
-            std::panic::panic_any(1)
+            std::panic::panic_any(Bomb)
         }),
     }
 }
@@ -95,16 +106,6 @@ async fn a_panic_in_terminate_is_logged_and_the_socket_still_closes() {
     }
 }
 
-/// Panics when it is dropped.
-#[derive(Debug)]
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        panic!("dropped");
-    }
-}
-
 /// Stops with bombs in its mailbox; or has one itself, and panics so that it is dropped without `terminate`.
 struct Bombs {
     told: UnboundedSender<CloseReason>,
@@ -155,6 +156,39 @@ async fn a_panic_in_a_drop_does_not_keep_the_connection_from_its_end() {
         let logged: Vec<_> = events.iter().filter_map(|event| event.field("panic")).collect();
         assert_eq!(logged, panics);
         assert_eq!(events.len(), panics.len() + 1, "{events:?}");
+    }
+}
+
+/// An error whose text ends in a failure, or in a panic.
+#[derive(Debug)]
+struct Unspeakable {
+    panics: bool,
+}
+
+impl std::error::Error for Unspeakable {}
+
+impl fmt::Display for Unspeakable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("so far")?;
+        if self.panics { std::panic::panic_any(Bomb) } else { Err(fmt::Error) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_whose_text_cannot_be_shown_ends_its_connection_like_any_other() {
+    for panics in [false, true] {
+        let ear = Ear::new();
+        let (mut peer, mut handler) = connect(Options::default(), move |call| match call {
+            "init" => Box::pin(async move { Err(Unspeakable { panics }.into()) }),
+            _ => go_on(),
+        });
+        assert_eq!(peer.rest_and_end().await, ["close 1011"]);
+        let reason = format!("terminate Error(Handler(Unspeakable {{ panics: {panics} }}))");
+        assert_eq!(handler.rest().await, ["init", &reason]);
+        handler.gone().await;
+        let [event] = &ear.events()[..] else { panic!("{:?}", ear.events()) };
+        let told = "the handler failed: so far (its text cannot be shown)";
+        assert_eq!((&*event.level, event.field("reason")), ("WARN", Some(told)));
     }
 }
 
