@@ -133,11 +133,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl std::error::Error for Rejection {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl std::error::Error for Rejection {}
 
 /// A response as core gives it, still without a body. Core's statuses and fields are valid, so none is left out.
 fn response(code: u16, headers: impl Iterator<Item = (&'static str, impl AsRef<str>)>) -> HttpResponse<()> {

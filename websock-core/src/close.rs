@@ -176,7 +176,7 @@ pub enum Timeout {
 #[non_exhaustive]
 pub enum Error {
     /// A callback returned this error, or the outcome [`fail`](crate::Outcome::fail) with it.
-    #[error("the handler failed: {0}")]
+    #[error("the handler failed")]
     Handler(#[source] BoxError),
     /// A callback panicked.
     #[error("the handler panicked")]
@@ -247,8 +247,9 @@ mod tests {
     }
 
     #[test]
-    fn a_handlers_error_is_the_source() {
+    fn a_handlers_error_is_the_source_and_not_told_twice() {
         let error = Error::Handler("boom".into());
+        assert_eq!(error.to_string(), "the handler failed");
         assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "boom");
     }
 }

@@ -150,11 +150,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl std::error::Error for Rejection {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl std::error::Error for Rejection {}
 
 /// A response as core gives it. Core's statuses and fields are valid, so none is left out.
 fn response<B>(

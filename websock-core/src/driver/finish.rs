@@ -1,6 +1,8 @@
 //! The end of a connection: the Close frame, `terminate`, and a transport that is closed so that the peer can read
 //! everything (SPEC X1, X6).
 
+use std::error::Error;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
@@ -12,7 +14,7 @@ use super::panic::{Panicked, catch_unwind, text_of};
 use super::serve::{Driver, give_way};
 use super::timers::{Alarm, after, now};
 use super::transport::{Line, Transport, reclaim};
-use crate::close::{CloseCode, CloseFrame};
+use crate::close::{CloseCode, CloseFrame, CloseReason};
 use crate::handler::WebSock;
 use crate::options::Options;
 use crate::protocol::Protocol;
@@ -23,7 +25,7 @@ const DISCARDED_PER_TURN: usize = 256 * 1024;
 /// What there is to tell of a connection that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// Why, as `terminate` got it.
+    /// Why, as `terminate` got it, with all causes.
     pub(super) reason: String,
     /// The code of the Close frame that was sent; `None` if it was empty, or none was sent.
     pub(super) code: Option<CloseCode>,
@@ -49,7 +51,7 @@ where
         let was_cut = self.mailbox.poll_cut().is_ready();
         let failed = matches!(end, End::Fail(..));
         let (wire, reason) = end.settle();
-        let label = text_of(&reason);
+        let label = text_of(&Caused(&reason));
         let code = match &wire {
             Wire::Close(frame) => {
                 self.protocol.close(frame.as_ref());
@@ -91,6 +93,22 @@ where
         };
         both(terminate, linger).await;
         Ended { reason: label, code, failed }
+    }
+}
+
+/// A reason together with what caused it, to the first cause.
+struct Caused<'a>(&'a CloseReason);
+
+impl fmt::Display for Caused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        let CloseReason::Error(error) = self.0 else { return Ok(()) };
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
