@@ -116,6 +116,11 @@ impl Outcome {
         self.ending.is_some()
     }
 
+    /// The error that it fails with, if it does: for tests of a handler.
+    pub fn error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+        self.ending.as_ref()?.error.as_deref()
+    }
+
     /// The code and text that it closes with, where it names one: for tests of a handler.
     pub fn close_frame(&self) -> Option<&CloseFrame> {
         self.ending.as_ref()?.detail.as_ref()
@@ -206,6 +211,14 @@ mod tests {
         assert_eq!(outcome.close_frame().unwrap().code(), CloseCode::POLICY);
         assert_eq!(outcome.close_frame().unwrap().reason(), &"bye");
         assert_eq!(Outcome::restart().close_frame().unwrap().code(), CloseCode::RESTART);
+    }
+
+    #[test]
+    fn a_failure_can_be_told_from_a_stop() {
+        assert!(Outcome::stop().error().is_none() && Outcome::none().error().is_none());
+        let outcome = Outcome::fail("gone").close(CloseCode::TRY_AGAIN, "");
+        assert_eq!(outcome.error().unwrap().to_string(), "gone");
+        assert!(outcome.is_stop());
     }
 
     #[test]
