@@ -185,7 +185,9 @@ control_payload_from!(Bytes, Vec<u8>, &[u8], &str);
 ///     Frame::ping(ControlPayload::EMPTY),
 /// ];
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Two are equal if the peer gets the same: a [`Prepared`] one equals one that is not.
+#[derive(Clone)]
 pub struct Frame {
     pub(crate) opcode: Opcode,
     /// Whether it must not be compressed.
@@ -249,17 +251,29 @@ impl Frame {
     }
 }
 
+impl PartialEq for Frame {
+    fn eq(&self, other: &Frame) -> bool {
+        let uncompressed = self.uncompressed == other.uncompressed;
+        self.opcode == other.opcode && uncompressed && self.payload() == other.payload()
+    }
+}
+
+impl Eq for Frame {}
+
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let payload = Payload::from(self.payload());
-        f.debug_tuple(match self.opcode {
+        let mut tuple = f.debug_tuple(match self.opcode {
             Opcode::Text => "Text",
             Opcode::Ping => "Ping",
             Opcode::Pong => "Pong",
             _ => "Binary",
-        })
-        .field(&payload)
-        .finish()
+        });
+        tuple.field(&payload);
+        if self.uncompressed {
+            tuple.field(&format_args!("uncompressed"));
+        }
+        tuple.finish()
     }
 }
 
@@ -290,7 +304,8 @@ frame_from!(binary: Payload, Bytes, Vec<u8>);
 ///
 /// Cloning shares the encoded bytes, so a thousand subscribers cost one encoding and no copies of the payload. It is
 /// compressed once too, with the level of the first connection that asks for it, and goes so to every connection that
-/// has agreed to compression without context takeover on the server's side; to the others it goes as it is.
+/// has agreed to compression without context takeover on the server's side, with a window that holds it and a threshold
+/// that is not above it; to the others it goes as it is.
 ///
 /// ```
 /// use websock_core::{Outcome, Prepared};
@@ -391,6 +406,18 @@ mod tests {
             assert_eq!(frame.opcode(), Opcode::Binary);
         }
         assert_eq!(Frame::from(Prepared::text("hi")).payload(), b"hi");
+    }
+
+    #[test]
+    fn frames_are_equal_if_the_peer_gets_the_same() {
+        let text = Frame::text("a");
+        assert_eq!(text, Frame::from(Prepared::text("a")));
+        assert_eq!(Frame::from(Prepared::text("a")), text);
+        assert_ne!(text, Frame::from(Prepared::text("b")));
+        assert_ne!(text, Frame::from(Prepared::binary("a")));
+        assert_ne!(text, Frame::text("a").uncompressed());
+        assert_eq!(format!("{text:?}"), "Text(b\"a\")");
+        assert_eq!(format!("{:?}", text.uncompressed()), "Text(b\"a\", uncompressed)");
     }
 
     /// SPEC B9.
