@@ -179,15 +179,30 @@ fn is_ascii(bytes: &[u8]) -> bool {
     words.fold(u64::from_ne_bytes(*last), |all, word| all | word) & 0x8080_8080_8080_8080 == 0
 }
 
-impl PartialEq<str> for Text {
-    fn eq(&self, other: &str) -> bool {
-        self.as_str() == other
-    }
+/// Both ways.
+macro_rules! equal_to {
+    ($($other:ty),*) => {$(
+        impl PartialEq<$other> for Text {
+            fn eq(&self, other: &$other) -> bool {
+                let other: &str = other.as_ref();
+                self.as_str() == other
+            }
+        }
+
+        impl PartialEq<Text> for $other {
+            fn eq(&self, other: &Text) -> bool {
+                other == self
+            }
+        }
+    )*};
 }
 
-impl PartialEq<&str> for Text {
-    fn eq(&self, other: &&str) -> bool {
-        self.as_str() == *other
+equal_to!(str, &str, String);
+
+impl From<Text> for String {
+    /// Copies.
+    fn from(text: Text) -> Self {
+        text.as_str().to_owned()
     }
 }
 
@@ -285,12 +300,6 @@ impl From<Text> for Payload {
     }
 }
 
-impl From<Text> for Bytes {
-    fn from(text: Text) -> Self {
-        text.into_bytes()
-    }
-}
-
 impl Text {
     /// The longest beginning of the text that has at most `limit` bytes and ends at a character's end.
     pub(crate) fn truncate(self, limit: usize) -> Self {
@@ -312,6 +321,8 @@ mod tests {
         assert_eq!(text.to_string(), "grüße");
         assert_eq!(format!("{text:?}"), "\"grüße\"");
         assert_eq!(Text::from_static("a"), Text::from(String::from("a")));
+        assert_eq!(String::from(text.clone()), text);
+        assert!("grüße" == text && text != "grüß" && *"grüße" == text && String::from("b") != text);
     }
 
     #[test]
