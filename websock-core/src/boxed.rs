@@ -1,5 +1,6 @@
 //! [`BoxWebSock`]: a handler whose type is chosen at run time.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -56,6 +57,7 @@ trait DynWebSock<I>: Send + 'static {
     fn handle_control(&mut self, control: Control) -> BoxFuture<'_, HandleResult>;
     fn handle_info(&mut self, info: I) -> BoxFuture<'_, HandleResult>;
     fn terminate(self: Box<Self>, reason: CloseReason) -> BoxFuture<'static, ()>;
+    fn type_name(&self) -> &'static str;
 }
 
 impl<H: WebSock> DynWebSock<H::Info> for H {
@@ -77,6 +79,18 @@ impl<H: WebSock> DynWebSock<H::Info> for H {
 
     fn terminate(self: Box<Self>, reason: CloseReason) -> BoxFuture<'static, ()> {
         Box::pin(WebSock::terminate(*self, reason))
+    }
+
+    fn type_name(&self) -> &'static str {
+        type_name(self)
+    }
+}
+
+/// The handler's type, for the log (SPEC E3): of a boxed one, that in the box.
+pub(crate) fn type_name<H: WebSock>(handler: &H) -> &'static str {
+    match (handler as &dyn Any).downcast_ref::<BoxWebSock<H::Info>>() {
+        Some(boxed) => boxed.0.type_name(),
+        None => std::any::type_name::<H>(),
     }
 }
 

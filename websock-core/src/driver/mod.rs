@@ -30,6 +30,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use tracing::{Instrument, Level};
 
+use crate::boxed::type_name;
 use crate::handler::WebSock;
 use crate::upgrade::{Accepted, Subprotocol};
 
@@ -45,7 +46,6 @@ pub use mailbox::{Mailbox, SendError, TrySendError};
 pub use transport::Transport;
 
 /// What a handler gets in [`init`](crate::WebSock::init): its connection as seen from inside.
-#[derive(Debug)]
 pub struct Socket<I> {
     mailbox: Mailbox<I>,
     subprotocol: Option<Subprotocol>,
@@ -66,6 +66,14 @@ impl<I> Socket<I> {
     /// Whether messages are compressed (SPEC C1).
     pub fn is_compressed(&self) -> bool {
         self.compressed
+    }
+}
+
+impl<I> fmt::Debug for Socket<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut socket = f.debug_struct("Socket");
+        socket.field("mailbox", &self.mailbox).field("subprotocol", &self.subprotocol());
+        socket.field("compressed", &self.compressed).finish()
     }
 }
 
@@ -125,7 +133,7 @@ impl<H: WebSock> Connection<H> {
         let Connection { mut handler, accepted, mailbox, receiver, membership } = self;
         let span = tracing::info_span!(
             "websocket",
-            handler = std::any::type_name::<H>(),
+            handler = type_name(&handler),
             subprotocol = accepted.subprotocol().map(Subprotocol::as_str),
             compression = accepted.deflate().is_some(),
         );
@@ -158,7 +166,7 @@ impl<H: WebSock> Connection<H> {
     /// and drops the handler, on which nothing was called.
     pub fn fail(self, cause: impl fmt::Display, remedy: &str) {
         tracing::error!(
-            handler = std::any::type_name::<H>(),
+            handler = type_name(&self.handler),
             %cause,
             remedy,
             "an accepted upgrade came to nothing"

@@ -7,8 +7,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::yield_now;
 use websock_core::upgrade::Subprotocol;
 use websock_core::{
-    Bytes, CloseCode, CloseReason, ControlPayload, Error, Frame, HandleResult, Keepalive, Message, Options,
-    Outcome, ProtocolError, Socket, Timeout, TooBig, WebSock,
+    BoxWebSock, Bytes, CloseCode, CloseReason, ControlPayload, Error, Frame, HandleResult, Keepalive,
+    Message, Options, Outcome, ProtocolError, Socket, Timeout, TooBig, WebSock,
 };
 
 use crate::support::{
@@ -373,6 +373,16 @@ async fn every_end_reaches_terminate_as_a_variant_of_its_own() {
 }
 
 // E3
+
+#[tokio::test(start_paused = true)]
+async fn a_boxed_handler_is_told_by_its_own_type() {
+    let ear = Ear::new();
+    let (told, _tell) = unbounded_channel();
+    let twice = BoxWebSock::new(BoxWebSock::new(Told(told)));
+    let connection = accepted(&Options::default()).connection(twice);
+    drop(connection.run(transport().0, Bytes::new()));
+    assert!(ear.spans()[0].field("handler").unwrap().ends_with("::Told"), "{:?}", ear.spans());
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_one_span_and_its_end_one_event_that_counts_everything() {
