@@ -230,13 +230,16 @@ async fn a_connection_whose_task_is_dropped_counts_no_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn new_upgrades_are_refused_while_it_drains() {
-    let drain = Drain::new();
-    let options = Options::default().drain(drain.clone());
-    assert!(accepted(&options).is_ok());
-    assert!(!drain.is_draining());
-    drain.shut_down(Shutdown::within(SECOND).retry_after(Duration::from_millis(6500))).await;
-    assert!(drain.is_draining());
-    assert_eq!(accepted(&options).unwrap_err(), UpgradeError::Draining { retry_after: 7 });
+    for (delay, retry_after) in [(Duration::from_millis(6500), 7), (6 * SECOND, 6), (Duration::MAX, u64::MAX)]
+    {
+        let drain = Drain::new();
+        let options = Options::default().drain(drain.clone());
+        assert!(accepted(&options).is_ok());
+        assert!(!drain.is_draining());
+        drain.shut_down(Shutdown::within(SECOND).retry_after(delay)).await;
+        assert!(drain.is_draining());
+        assert_eq!(accepted(&options).unwrap_err(), UpgradeError::Draining { retry_after });
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -225,7 +225,7 @@ impl Drain {
     pub(crate) fn retry_after(&self) -> Option<u64> {
         let state = self.lock();
         let delay = state.shutdown.as_ref()?.retry_after;
-        Some(delay.as_secs() + u64::from(delay.subsec_nanos() > 0))
+        Some(delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0)))
     }
 
     /// Counts a connection whose upgrade was accepted. One that comes while the drain is on closes at once (SPEC S3).
