@@ -124,6 +124,6 @@ mod handshake;
 mod task;
 mod transport;
 
-pub use connect::on_connect;
+pub use connect::{on_connect, set_up};
 pub use handshake::{Rejection, Upgrade};
 pub use websock_core::*;
