@@ -93,7 +93,8 @@ impl Options {
     /// 1001 "ping timeout" (SPEC T2). Any byte counts as an answer; a peer that talks is not pinged.
     ///
     /// Default: off. **Turn it on for browsers**, which cannot ping: `keepalive(Keepalive::default())` pings
-    /// after 25 s, in time for the 60 s after which proxies commonly cut a silent connection.
+    /// after 25 s, in time for the 60 s after which proxies commonly cut a silent connection. An interval that is not
+    /// shorter than [`timeout`](Self::timeout) never pings, as the silent peer is closed before.
     #[must_use]
     pub fn keepalive(mut self, keepalive: impl Into<Option<Keepalive>>) -> Self {
         self.edit().keepalive = keepalive.into();
