@@ -371,6 +371,39 @@ async fn batches_are_told_one_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn batches_are_for_those_that_live_and_the_last_pause_is_for_nobody() {
+    let drain = Drain::new();
+    let options = Options::default().drain(drain.clone());
+    let start = Instant::now();
+    let mut peers = Vec::new();
+    for _ in 0..6 {
+        peers.push(Peer::connect(&options, Habit::Echo).await);
+    }
+    let mut stays = peers.remove(0);
+    let how = Shutdown::within(600 * SECOND).batches(NonZeroUsize::MIN, 50 * SECOND);
+    let others_go = async {
+        tokio::time::sleep(SECOND).await;
+        drop(peers);
+        assert_eq!(stays.rest_and_end().await, GOING_AWAY);
+    };
+    let (drained, ()) = tokio::join!(drain.shut_down(how), others_go);
+    assert_eq!(drained, Drained { closed: 6, cut: 0 });
+    // At once, if it happens to be in the first batch, else in the second.
+    assert!(start.elapsed() <= 50 * SECOND, "{:?}", start.elapsed());
+
+    let drain = Drain::new();
+    let peers = [(); 4].map(|()| Peer::start(&Options::default().drain(drain.clone()), Habit::Echo, 64));
+    let start = Instant::now();
+    let how = Shutdown::within(600 * SECOND).batches(NonZeroUsize::MIN, 60 * SECOND);
+    let all_go = async {
+        tokio::time::sleep(SECOND).await;
+        drop(peers);
+    };
+    let (drained, ()) = tokio::join!(drain.shut_down(how), all_go);
+    assert_eq!((drained, start.elapsed()), (Drained { closed: 4, cut: 0 }, SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn batches_that_the_deadline_leaves_no_time_for_are_still_told() {
     let drain = Drain::new();
     let options = Options::default().drain(drain.clone());

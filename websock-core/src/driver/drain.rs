@@ -175,17 +175,24 @@ impl Drain {
             None => (usize::MAX, Duration::ZERO),
         };
         while self.close_some(how, size) {
-            tokio::time::sleep(pause).await;
+            if tokio::time::timeout(pause, self.all_gone()).await.is_ok() {
+                return;
+            }
         }
     }
 
-    /// Closes so many connections that were not told before, and tells whether there are more.
+    /// Closes so many connections that were not told before, and tells whether there may be more. Those that are gone
+    /// take no place.
     fn close_some(&self, how: &Shutdown, size: usize) -> bool {
-        let (targets, more) = {
-            let mut state = self.lock();
-            let left = state.untold.len().saturating_sub(size);
-            let ids = state.untold.split_off(left);
-            (ids.iter().filter_map(|id| state.live.get(id).cloned()).collect::<Vec<_>>(), left > 0)
+        let mut targets = Vec::new();
+        let more = {
+            let State { untold, live, .. } = &mut *self.lock();
+            while targets.len() < size
+                && let Some(id) = untold.pop()
+            {
+                targets.extend(live.get(&id).cloned());
+            }
+            !untold.is_empty()
         };
         targets.into_iter().for_each(|target| target.shut_down(how.frame.clone()));
         more
@@ -204,7 +211,6 @@ impl Drain {
 
     /// Ends at once what is left, told or not.
     fn cut_all(&self, how: &Shutdown) {
-        self.close_some(how, usize::MAX);
         let left: Vec<_> = {
             let mut state = self.lock();
             state.cutting = true;
@@ -213,6 +219,8 @@ impl Drain {
         for target in left {
             target.cut();
         }
+        // Only now: a `terminate` that begins knows that it has its last second.
+        self.close_some(how, usize::MAX);
     }
 
     /// What was done. What is still there after its last second is not waited for any longer.

@@ -314,6 +314,11 @@ impl<I> Receiver<I> {
         self.sees(CLOSE)
     }
 
+    /// Whether the connection is to end at once.
+    pub(super) fn is_cut(&self) -> bool {
+        self.sees(CUT)
+    }
+
     #[inline]
     fn sees(&self, signs: u8) -> bool {
         self.shared.signs.load(Ordering::Acquire) & signs != 0
