@@ -48,7 +48,7 @@ where
         }
         reclaim(&mut self.protocol);
         // Also if it closes by itself, and its time was over before it could.
-        let was_cut = self.mailbox.poll_cut().is_ready();
+        let was_cut = self.mailbox.is_cut();
         let failed = matches!(end, End::Fail(..));
         let (wire, reason) = end.settle();
         let label = text_of(&Caused(&reason));
@@ -66,19 +66,21 @@ where
             line.close();
         }
         let terminate = async {
-            let called = pin!(async move {
-                if owes_terminate {
-                    handler.terminate(reason).await;
-                } else {
-                    drop(handler);
+            // With all that it holds, which is dropped where it is cut.
+            let called = pin!(async {
+                let terminate = pin!(async move {
+                    if owes_terminate {
+                        handler.terminate(reason).await;
+                    } else {
+                        drop(handler);
+                    }
+                });
+                match was_cut {
+                    true => drop(tokio::time::timeout(LAST_GRACE, terminate).await),
+                    false => drop(unless_cut(mailbox, terminate).await),
                 }
             });
-            let called = catch_unwind(called);
-            let ended = match was_cut {
-                true => tokio::time::timeout(LAST_GRACE, called).await.ok(),
-                false => unless_cut(mailbox, called).await,
-            };
-            if let Some(Err(Panicked(panic))) = ended {
+            if let Err(Panicked(panic)) = catch_unwind(called).await {
                 tracing::error!(panic, "the handler panicked at its end");
             }
         };

@@ -7,8 +7,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::yield_now;
 use websock_core::upgrade::Subprotocol;
 use websock_core::{
-    BoxWebSock, Bytes, CloseCode, CloseReason, ControlPayload, Error, Frame, HandleResult, Keepalive,
-    Message, Options, Outcome, ProtocolError, Socket, Timeout, TooBig, WebSock,
+    BoxWebSock, Bytes, CloseCode, CloseReason, ControlPayload, Drain, Drained, Error, Frame, HandleResult,
+    Keepalive, Message, Options, Outcome, ProtocolError, Shutdown, Socket, Timeout, TooBig, WebSock,
 };
 
 use crate::support::{
@@ -157,6 +157,26 @@ async fn a_panic_in_a_drop_does_not_keep_the_connection_from_its_end() {
         assert_eq!(logged, panics);
         assert_eq!(events.len(), panics.len() + 1, "{events:?}");
     }
+}
+
+/// SPEC L7, L11.
+#[tokio::test(start_paused = true)]
+async fn a_terminate_that_panics_as_it_is_cut_is_told_and_counted() {
+    let (ear, drain) = (Ear::new(), Drain::new());
+    let options = Options::default().drain(drain.clone());
+    let (_peer, mut handler) = connect(options, |call| match call {
+        "init" => go_on(),
+        _ => Box::pin(async {
+            let _bomb = Bomb;
+            std::future::pending().await
+        }),
+    });
+    assert_eq!(handler.next().await, "init");
+    assert_eq!(drain.shut_down(Shutdown::within(SECOND)).await, Drained { closed: 0, cut: 1 });
+    handler.gone().await;
+    let events = ear.events();
+    assert_eq!(events[0].field("panic"), Some("dropped"));
+    assert_eq!(events[1].field("reason"), Some("server shutdown"));
 }
 
 /// An error whose text ends in a failure, or in a panic.
