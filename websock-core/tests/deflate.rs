@@ -249,6 +249,21 @@ fn compressed_messages_come_in_order_with_all_else() {
 
 /// SPEC C4.
 #[test]
+fn a_violation_is_not_forgotten_when_more_is_read_before_it_is_told() {
+    let data = [&Deflater::new().message(&[b'x'; 2000])[..], &TAIL, &[0]].concat();
+    let whole = frame(0xc2, &data);
+    let last = whole.len() - 1;
+    for within in [8, last] {
+        let mut engine = limited(alone(), 1000);
+        assert_eq!(read(&mut engine, &whole[..8]), []);
+        for part in [&whole[8..within], &whole[within..last], &whole[last..], &frame(0x82, b"late")] {
+            engine.receive(&mut part.to_vec(), Instant::now());
+        }
+        assert_eq!(from_fn(|| engine.poll_event()).collect::<Vec<_>>(), [too_big(1000)]);
+    }
+}
+
+#[test]
 fn data_that_cannot_be_inflated_is_a_violation() {
     let hello = Deflater::new().message("hello, hello, hello".as_bytes());
     for (broken_data, why) in [

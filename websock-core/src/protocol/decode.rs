@@ -127,7 +127,7 @@ impl Decoder {
     /// Takes what belongs to the payload of the open frame, and tells how much that is.
     #[cold]
     fn receive_for_open_frame(&mut self, buffer: &mut [u8]) -> usize {
-        if self.has_input() {
+        if self.has_input() || self.violation.is_some() {
             return 0;
         }
         let taken = self.assembler.missing().min(buffer.len());
