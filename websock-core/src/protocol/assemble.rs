@@ -134,13 +134,11 @@ impl Assembler {
             (None, _) => (0, 0, header.compressed),
         };
         let limit = if compressed { deflated_limit(self.limits.message) } else { self.limits.message };
-        let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-        if length > self.limits.frame {
+        if header.length > self.limits.frame as u64 {
             return Err(TooBig::Frame { limit: self.limits.frame }.into());
         }
-        if length > limit - held {
-            return Err(TooBig::Message { limit: self.limits.message }.into());
-        }
+        let length = usize::try_from(header.length).ok().filter(|length| *length <= limit - held);
+        let Some(length) = length else { return Err(TooBig::Message { limit: self.limits.message }.into()) };
         if fragments >= self.limits.fragments {
             return Err(TooBig::Fragments { limit: self.limits.fragments }.into());
         }
