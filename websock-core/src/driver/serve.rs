@@ -144,9 +144,18 @@ where
                 if let Some(message) = self.protocol.poll_message() {
                     break 'message message;
                 }
+                if self.protocol.is_compressed() && self.turn.is_spent() {
+                    return Ok(true);
+                }
                 // No event is kept while a callback is awaited.
                 let control = match self.poll_other_event() {
-                    Some(Event::Message(message)) => break 'message message,
+                    Some(Event::Message(message)) => {
+                        if self.protocol.is_compressed() {
+                            // Few bytes of the peer's may have become many, which takes its time.
+                            self.turn.read = self.turn.read.saturating_add(message.len());
+                        }
+                        break 'message message;
+                    }
                     Some(Event::Control(control)) => control,
                     Some(Event::Close(frame)) => return Err(boxed(End::Remote(frame))),
                     Some(Event::Violation(violation)) => return Err(boxed(End::Violation(violation))),

@@ -97,6 +97,11 @@ impl Protocol {
         }
     }
 
+    /// Whether messages are compressed (SPEC C1).
+    pub fn is_compressed(&self) -> bool {
+        self.deflater.is_some()
+    }
+
     /// The bytes in `buffer` arrived at `now`; what they mean comes from [`poll_event`](Self::poll_event).
     ///
     /// The bytes may be cut anywhere (SPEC F7). After the peer's Close they are ignored (SPEC X7); after ours, or a

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Wake};
 use std::time::Duration;
 
+use miniz_oxide::deflate::compress_to_vec;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -573,6 +574,27 @@ async fn another_task_runs_after_256_kib_were_read_or_discarded() {
         let longest = longest_turn(|| stage.read_len(), 4096 * KIB).await;
         assert!((192 * KIB..256 * KIB + 64 * KIB).contains(&longest), "{stops} {shares}: {longest}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_task_runs_after_256_kib_were_inflated() {
+    let inflated = Arc::new(AtomicUsize::new(0));
+    let count = inflated.clone();
+    let (actor, stage) = transport();
+    let mut handler = connect_over(actor, Options::default().compress(true), move |call| {
+        if call == "binary of 40960 bytes" {
+            count.fetch_add(40 * KIB, Ordering::Relaxed);
+        }
+        go_on()
+    });
+    let mailbox = handler.mailbox().await;
+    stage.send_for_ever(frame(0xc2, compress_to_vec(&[7; 40 * KIB], 6)));
+    let longest = longest_turn(|| inflated.load(Ordering::Relaxed), 4096 * KIB).await;
+    assert!((192 * KIB..256 * KIB + 41 * KIB).contains(&longest), "{longest}");
+    mailbox.try_send(1).unwrap();
+    let before = inflated.load(Ordering::Relaxed);
+    while handler.next().await != "info 1" {}
+    assert!(inflated.load(Ordering::Relaxed) - before <= 512 * KIB);
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,14 +40,15 @@ pub(crate) async fn clock_until(done: impl Fn() -> bool, step: Duration) -> Dura
     began.elapsed()
 }
 
-/// A good request, accepted.
+/// A good request, accepted; it offers compression.
 pub(crate) fn accepted(options: &Options) -> Accepted {
     let head = RequestHead::new(HttpVersion::Http11, "GET")
         .header("connection", b"upgrade")
         .header("upgrade", b"websocket")
         .header("sec-websocket-version", b"13")
         .header("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
-        .header("sec-websocket-protocol", b"chat");
+        .header("sec-websocket-protocol", b"chat")
+        .header("sec-websocket-extensions", b"permessage-deflate");
     negotiate(&head, options).unwrap()
 }
 
