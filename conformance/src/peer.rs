@@ -257,11 +257,43 @@ impl Reader {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         let mut response = Response { version, status, fields, body: String::new() };
-        if let (true, Some(length)) = (has_body, response.field("content-length")) {
-            let length = length.parse().unwrap();
-            response.body = String::from_utf8(self.take(length).await).unwrap();
+        if !has_body {
+            return response;
         }
+        let body = match (response.field("content-length"), response.tokens("transfer-encoding").last()) {
+            (_, Some(coding)) if coding == "chunked" => self.chunks().await,
+            (Some(length), _) => self.take(length.parse().unwrap()).await,
+            (None, _) => Vec::new(),
+        };
+        response.body = String::from_utf8(body).unwrap();
         response
+    }
+
+    /// A body in chunks (RFC 9112 §7.1).
+    async fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.line().await;
+            let size = line.split(';').next().unwrap().trim();
+            let size = usize::from_str_radix(size, 16).unwrap();
+            if size == 0 {
+                while !self.line().await.is_empty() {}
+                return body;
+            }
+            body.extend(self.take(size).await);
+            assert_eq!(self.line().await, "", "a chunk is longer than it says");
+        }
+    }
+
+    async fn line(&mut self) -> String {
+        let end = loop {
+            match self.buffer.windows(2).position(|window| window == b"\r\n") {
+                Some(at) => break at,
+                None => self.read_more().await,
+            }
+        };
+        let line = self.take(end + 2).await;
+        String::from_utf8(line[..end].to_vec()).unwrap()
     }
 }
 

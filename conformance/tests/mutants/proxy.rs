@@ -1,5 +1,6 @@
 //! A TCP proxy around a server, which spoils what goes through it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -102,18 +103,23 @@ async fn up(
     wire: Wire,
 ) -> Result<(), Lost> {
     let mut way = ToServer::new(wire);
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let count = from.read(&mut buffer).await.map_err(|_| Lost::Source)?;
-        let bytes = match count {
-            0 => way.rest(),
-            _ => way.pass(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), &buffer[..count]),
-        };
-        to.write_all(&bytes).await.map_err(|_| Lost::Sink)?;
-        if count == 0 {
-            return to.shutdown().await.map_err(|_| Lost::Sink);
+    let (mut buffer, mut waiting, mut ended) = (vec![0; 64 * 1024], VecDeque::new(), false);
+    while !(ended && waiting.is_empty()) {
+        tokio::select! {
+            count = from.read(&mut buffer), if !ended && (wire.hoards || waiting.is_empty()) => {
+                let count = count.map_err(|_| Lost::Source)?;
+                ended = count == 0;
+                waiting.extend(match ended {
+                    true => way.rest(),
+                    false => way.pass(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), &buffer[..count]),
+                });
+            }
+            written = to.write_buf(&mut waiting), if !waiting.is_empty() => {
+                written.map_err(|_| Lost::Sink)?;
+            }
         }
     }
+    to.shutdown().await.map_err(|_| Lost::Sink)
 }
 
 async fn down(

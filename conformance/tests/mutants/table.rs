@@ -146,7 +146,7 @@ fn promise(request: &Head, head: &mut Head, parameter: &str) {
     }
 }
 
-pub(crate) static MUTANTS: [Mutant; 110] = [
+pub(crate) static MUTANTS: [Mutant; 114] = [
     // L
     callbacks("calls terminate twice where the peer closes", Callbacks::TerminateTwice),
     callbacks("calls terminate never where the peer is gone", Callbacks::TerminateNever),
@@ -419,6 +419,7 @@ pub(crate) static MUTANTS: [Mutant; 110] = [
         options.mailbox_capacity(NonZeroUsize::new(1024).unwrap())
     }),
     wire("waits for acknowledgements", Wire { delays: true, ..Wire::TRUE }),
+    wire("takes more than its handler does", Wire { hoards: true, ..Wire::TRUE }),
     // S
     options("leaves the drain out", |options, _| options.drain(Drain::new())),
     options("forgets one connection in the drain", |options, number| match number {
@@ -453,6 +454,17 @@ pub(crate) static MUTANTS: [Mutant; 110] = [
                 head.set(name, token);
             }
         }
+    }),
+    request("looks at the first Upgrade field only", |head| {
+        if let Some(first) = head.field("upgrade").map(str::to_owned) {
+            head.set("Upgrade", first);
+        }
+    }),
+    request("knows no list of protocols in Upgrade", |head| {
+        head.fields.retain(|(name, value)| !(name.eq_ignore_ascii_case("upgrade") && value.contains(',')));
+    }),
+    request("passes over fields that are not ASCII", |head| {
+        head.fields.retain(|(_, value)| value.is_ascii())
     }),
     request("takes every version", |head| {
         if head.field("sec-websocket-key").is_some() {

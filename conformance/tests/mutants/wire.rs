@@ -26,6 +26,8 @@ pub(crate) struct Wire {
     pub(crate) last_words: Option<fn(&Seen) -> Vec<u8>>,
     /// Small writes to the client wait for acknowledgements.
     pub(crate) delays: bool,
+    /// All that the client sends is taken, however little of it the server takes.
+    pub(crate) hoards: bool,
 }
 
 impl Wire {
@@ -40,6 +42,7 @@ impl Wire {
         frame: None,
         last_words: None,
         delays: false,
+        hoards: false,
     };
 }
 

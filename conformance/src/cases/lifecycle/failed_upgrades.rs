@@ -1,10 +1,11 @@
 //! Upgrades that were accepted and come to nothing: L12.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use websock_core::{CloseReason, Error};
+use websock_core::{CloseReason, Drain, Error};
 
-use crate::peer::{Peer, Request, TEXT, close, frame};
+use crate::peer::{Peer, Request, TEXT, close, frame, soon};
 use crate::server::{Server, Stage};
 use crate::site::{Report, Site};
 
@@ -63,7 +64,9 @@ async fn a_101_that_was_replaced_never_becomes_a_connection(stage: &Stage) {
 }
 
 async fn a_client_that_resets_before_the_101_runs_no_handler_or_a_whole_one(stage: &Stage) {
-    let mut server = stage.start(Site::echo()).await;
+    let drain = Drain::new();
+    let options = Site::usual_options().drain(drain.clone());
+    let mut server = stage.start(Site::echo().with_options(options)).await;
     for _ in 0..50 {
         let mut peer = Peer::connect(server.addr).await;
         peer.send(&Request::good(server.addr).bytes()).await;
@@ -73,7 +76,8 @@ async fn a_client_that_resets_before_the_101_runs_no_handler_or_a_whole_one(stag
     let mut peer = Peer::upgraded(server.addr).await;
     peer.send([frame(TEXT, "x"), close(1000, "")].concat()).await;
     let mut begun = HashSet::new();
-    loop {
+    let mut the_last_has_ended = false;
+    while !(the_last_has_ended && begun.is_empty()) {
         match server.numbered_report().await {
             (connection, Report::Init(_)) => assert!(begun.insert(connection), "{connection} began twice"),
             (connection, Report::Dropped) => {
@@ -83,8 +87,17 @@ async fn a_client_that_resets_before_the_101_runs_no_handler_or_a_whole_one(stag
             (connection, Report::Terminate(CloseReason::Error(Error::Disconnected))) => {
                 assert!(begun.remove(&connection), "{connection} has not begun, or ended twice");
             }
-            (_, Report::Terminate(CloseReason::Remote { .. })) => break,
+            (connection, Report::Terminate(CloseReason::Remote { .. })) => {
+                begun.remove(&connection);
+                the_last_has_ended = true;
+            }
             other => panic!("{other:?}"),
         }
     }
+    soon("the end of all connections", async {
+        while drain.live() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }

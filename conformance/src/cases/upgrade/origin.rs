@@ -68,6 +68,7 @@ async fn an_origin_that_is_no_single_host_may_not(stage: &Stage) {
         "https://example.com/",
         "https://u@example.com",
         "https://example.com, https://example.com",
+        "https://ex\u{e4}mple.com",
     ] {
         assert_eq!(status(&server, "example.com", origin).await, 403, "{origin}");
     }
@@ -81,8 +82,11 @@ async fn an_origin_may_not_where_the_request_has_no_single_host(stage: &Stage) {
     let good = Request::good(server.addr).with("Host", "example.com").with("Origin", "https://example.com");
     for request in [good.clone().and("Host", "example.com"), good.without("Host")] {
         let response = ask(server.addr, &request).await;
-        assert_eq!(response.status, 403);
-        assert!(response.body.contains("without a single valid host"), "{response:?}");
+        match response.status {
+            403 => assert!(response.body.contains("without a single valid host"), "{response:?}"),
+            // A server may refuse such a request by itself (RFC 9112 §3.2).
+            status => assert_eq!(status, 400, "{response:?}"),
+        }
     }
 }
 
