@@ -167,7 +167,13 @@ where
             let mut callback = pin!(handler.handle_in(message));
             match self.begin(callback.as_mut()) {
                 Poll::Ready(done) => done?,
-                Poll::Pending => self.finish_callback(callback).await?,
+                Poll::Pending => {
+                    self.finish_callback(callback).await?;
+                    if self.mailbox.has_news() {
+                        // It took its time, in which others have waited.
+                        return Ok(true);
+                    }
+                }
             }
         }
         Ok(true)
@@ -186,7 +192,7 @@ where
         })
     }
 
-    /// Handles what other tasks sent.
+    /// Handles what other tasks sent; what has arrived is looked at again behind a callback that took its time.
     async fn handle_infos<H: WebSock<Info = I>>(&mut self, handler: &mut H) -> Result<(), Box<End>> {
         for _ in 0..CALLBACKS_IN_A_ROW.min(self.turn.callbacks_left()) {
             if self.must_pause() {
@@ -196,7 +202,7 @@ where
             let mut callback = pin!(handler.handle_info(info));
             match self.begin(callback.as_mut()) {
                 Poll::Ready(done) => done?,
-                Poll::Pending => self.finish_callback(callback).await?,
+                Poll::Pending => return self.finish_callback(callback).await,
             }
         }
         Ok(())

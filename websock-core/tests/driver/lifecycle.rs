@@ -508,6 +508,36 @@ async fn at_most_128_callbacks_in_a_row_come_from_one_of_two_busy_sources() {
     assert!(longest_run(&calls[1..]) <= 128, "{}", longest_run(&calls[1..]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn behind_a_callback_that_took_its_time_the_other_source_is_next() {
+    for (slow, expected) in [
+        ("text", ["init", "text x", "info 1", "info 2", "text x", "text x"]),
+        ("info", ["init", "info 1", "text x", "text x", "text x", "info 2"]),
+    ] {
+        let (actor, stage) = transport();
+        let mut handler = connect_over(actor, Options::default(), move |call| match call {
+            call if call.starts_with(slow) => slowly(SECOND, Outcome::none()),
+            _ => go_on(),
+        });
+        let mailbox = handler.mailbox().await;
+        let inform = || [1, 2].into_iter().for_each(|info| mailbox.try_send(info).unwrap());
+        let send = || stage.send(text("x").repeat(3));
+        if slow == "text" {
+            send()
+        } else {
+            inform()
+        }
+        stage.at(500).await;
+        if slow == "text" {
+            inform()
+        } else {
+            send()
+        }
+        stage.at(10_000).await;
+        assert_eq!(handler.so_far(), expected, "{slow}");
+    }
+}
+
 /// How far `progress` went at most between two turns of another task on the same thread.
 async fn longest_turn(progress: impl Fn() -> usize, enough: usize) -> usize {
     let (mut longest, mut before) = (0, progress());
