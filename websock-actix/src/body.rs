@@ -72,3 +72,59 @@ impl<H: WebSock> Drop for Body<H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+    use std::future::{poll_fn, ready};
+
+    use actix_web::error::PayloadError;
+    use futures_util::stream::{StreamExt, once, pending};
+    use websock_core::upgrade::{HttpVersion, negotiate};
+    use websock_core::{HandleResult, Message, Options, Outcome, RequestHead};
+
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    /// Answers whatever comes with much.
+    struct Pusher;
+
+    impl WebSock for Pusher {
+        type Info = ();
+
+        async fn handle_in(&mut self, _: Message) -> HandleResult {
+            Ok(Outcome::push(vec![7; 60 * KIB]))
+        }
+    }
+
+    /// SPEC L10. actix asks for more in the same turn of its task, as long as it gets something and can write it.
+    #[actix_web::test]
+    async fn a_server_that_goes_on_asking_lets_others_have_their_turn() {
+        let head = RequestHead::new(HttpVersion::Http11, "GET")
+            .header("connection", b"upgrade")
+            .header("upgrade", b"websocket")
+            .header("sec-websocket-version", b"13")
+            .header("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==");
+        let connection = negotiate(&head, &Options::default()).unwrap().connection(Pusher);
+        let requests = Bytes::from([0x81, 0x80, 0, 0, 0, 0].repeat(4000));
+        let arrived = once(ready(Ok::<_, PayloadError>(requests))).chain(pending());
+        let mut body = Body::new(connection, Payload::Stream { payload: Box::pin(arrived) });
+        let mut taken = Vec::new();
+        for _ in 0..100 {
+            let in_one_turn = poll_fn(|cx| {
+                let mut taken = 0;
+                while let Poll::Ready(bytes) = Pin::new(&mut body).poll_next(cx) {
+                    taken += bytes.unwrap().unwrap().len();
+                    assert!(taken < 1000 * KIB, "the server gets bytes without end");
+                }
+                Poll::Ready(taken)
+            });
+            taken.push(in_one_turn.await);
+            actix_web::rt::task::yield_now().await;
+        }
+        assert!(taken.iter().all(|&taken| taken <= 512 * KIB), "{taken:?}");
+        assert!(taken.iter().sum::<usize>() > 5000 * KIB, "{taken:?}");
+    }
+}

@@ -42,6 +42,7 @@ impl Driver {
             let bell = Arc::new(Bell { rung: AtomicBool::new(true), task });
             (bell.clone(), bell.into())
         });
+        self.link.begin_turn();
         if self.link.fetch() | bell.rung.load(Ordering::Acquire) {
             self.run(bell, waker);
         }
@@ -50,13 +51,15 @@ impl Driver {
 
     /// In the server's task: runs the driver if bytes came for it or were taken from it. Many bytes are left to the
     /// driver's own task, so that the server first reads from all its connections, which costs less than reading and
-    /// writing in turns.
+    /// writing in turns. And so is what comes after many bytes were taken: the server's task does not end as long as it
+    /// gets more, and others are to have their turn.
     pub(crate) fn attend(&self) {
         let Some((bell, waker)) = self.bell.get() else { return };
         let came = self.link.fetch();
-        if came && self.link.holds_much() {
+        let has_to_run = came | self.link.has_room_again();
+        if has_to_run && (self.link.turn_is_spent() || came && self.link.holds_much()) {
             waker.wake_by_ref();
-        } else if came | self.link.has_room_again() {
+        } else if has_to_run {
             self.run(bell, waker);
         }
     }

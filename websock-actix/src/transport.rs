@@ -1,6 +1,6 @@
 //! The transport of a connection: it reads from the request's payload and writes to the response's body.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -29,6 +29,12 @@ const TOGETHER: usize = 32 * 1024 - 1;
 /// costs less than that.
 const WORTH_SHARING: usize = 512;
 
+/// What a chunk takes beside its bytes. It counts with them: a peer can send each byte by itself.
+const CHUNK: usize = 64;
+
+/// What the server may take before other tasks have their turn (SPEC L10).
+const TURN: usize = 256 * 1024;
+
 /// For so many chunks a connection keeps the room that it had for them.
 const CHUNKS: usize = 16;
 
@@ -41,6 +47,8 @@ pub(crate) struct Link {
     outgoing: RefCell<Outgoing>,
     /// The driver's task, since it has run. The payload wakes it.
     pub(crate) task: OnceCell<Waker>,
+    /// How much the server has taken since that task had its turn.
+    taken: Cell<usize>,
 }
 
 /// From the server to the driver.
@@ -74,7 +82,7 @@ impl Link {
     pub(crate) fn new(payload: Payload) -> Rc<Self> {
         let incoming = Incoming { payload, chunks: VecDeque::new(), held: 0, ended: false, error: None };
         let (incoming, outgoing) = (RefCell::new(incoming), RefCell::default());
-        Rc::new(Link { incoming, outgoing, task: OnceCell::new() })
+        Rc::new(Link { incoming, outgoing, task: OnceCell::new(), taken: Cell::new(0) })
     }
 
     /// Takes over what has arrived at the server, and tells whether that was anything.
@@ -84,7 +92,19 @@ impl Link {
 
     /// The bytes that the server is to write next.
     pub(crate) fn take(&self) -> Option<Bytes> {
-        self.outgoing.borrow_mut().take()
+        let bytes = self.outgoing.borrow_mut().take()?;
+        self.taken.set(self.taken.get() + bytes.len());
+        Some(bytes)
+    }
+
+    /// Whether the server has taken so much that others have to have their turn.
+    pub(crate) fn turn_is_spent(&self) -> bool {
+        self.taken.get() >= TURN
+    }
+
+    /// Others had their turn.
+    pub(crate) fn begin_turn(&self) {
+        self.taken.set(0);
     }
 
     /// Whether handling what came may take a while.
@@ -129,7 +149,7 @@ impl Incoming {
                 // An empty one would be taken for the end.
                 Poll::Ready(Some(Ok(chunk))) if chunk.is_empty() => {}
                 Poll::Ready(Some(Ok(chunk))) => {
-                    self.held += chunk.len();
+                    self.held += chunk.len() + CHUNK;
                     self.chunks.push_back(chunk);
                 }
                 // That is how actix tells that the peer has ended its side.
@@ -146,8 +166,16 @@ impl Incoming {
 
     fn take(&mut self) -> Option<Bytes> {
         let chunk = self.chunks.pop_front()?;
-        self.held -= chunk.len();
+        self.held -= chunk.len() + CHUNK;
+        shrink(&mut self.chunks);
         Some(chunk)
+    }
+}
+
+/// Gives the room for many chunks back when there are none.
+fn shrink(chunks: &mut VecDeque<Bytes>) {
+    if chunks.is_empty() && chunks.capacity() > CHUNKS {
+        *chunks = VecDeque::new();
     }
 }
 
@@ -191,9 +219,7 @@ impl Outgoing {
     fn take(&mut self) -> Option<Bytes> {
         let chunk = self.chunks.pop_front().or_else(|| self.gathered.take())?;
         self.held -= chunk.len();
-        if self.chunks.is_empty() && self.chunks.capacity() > CHUNKS {
-            self.chunks = VecDeque::new();
-        }
+        shrink(&mut self.chunks);
         Some(chunk)
     }
 }
@@ -317,6 +343,23 @@ mod tests {
         let mut incoming = link.incoming.borrow_mut();
         assert_eq!([(); 3].map(|()| incoming.take()), [Some("a".into()), Some("b".into()), None]);
         assert!(incoming.ended);
+    }
+
+    #[test]
+    fn single_bytes_take_no_more_memory_than_many_together() {
+        let bytes = std::iter::repeat_with(|| Ok(Bytes::from_static(b"x")));
+        let link = Link::new(Payload::Stream { payload: Box::pin(iter(bytes)) });
+        link.task.set(Waker::noop().clone()).unwrap();
+        assert!(link.fetch() && !link.fetch());
+        let mut incoming = link.incoming.borrow_mut();
+        assert!(
+            incoming.chunks.capacity() * size_of::<Bytes>() <= INCOMING,
+            "{}",
+            incoming.chunks.capacity()
+        );
+        while incoming.take().is_some() {}
+        assert_eq!(incoming.held, 0);
+        assert!(incoming.chunks.capacity() <= CHUNKS);
     }
 
     #[test]
