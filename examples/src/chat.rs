@@ -1,7 +1,7 @@
 //! The chat: rooms, nicknames, who is here, and the last messages for a newcomer.
 //!
 //! A connection's handler is a [`Chat`]; all of them share the [`Rooms`]. What happens in a room reaches its members
-//! as a [`Prepared`] frame through their mailboxes: encoded once, sent to everybody.
+//! as [`News`] through their mailboxes: a [`Prepared`] frame, encoded once and sent to everybody.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -25,6 +25,7 @@ const MAX_ROOM: usize = 32;
 const MAX_TEXT: usize = 2000;
 const MAX_ROOMS: usize = 1000;
 const HISTORY: usize = 50;
+const HISTORY_BYTES: usize = 64 * 1024;
 
 /// How its connections behave: browsers cannot ping, so the server does; no message is large; and a member may be some
 /// hundred messages behind before it counts as too slow. Compressing gives away nothing: there are no secrets in a chat.
@@ -48,8 +49,15 @@ pub fn shutdown() -> Shutdown {
 #[derive(Debug)]
 pub struct Chat {
     rooms: Arc<Rooms>,
-    mailbox: Option<Mailbox<Prepared>>,
+    mailbox: Option<Mailbox<News>>,
     seat: Option<Seat>,
+}
+
+/// What happened in a room, for one who is there.
+#[derive(Clone, Debug)]
+pub struct News {
+    visit: u64,
+    event: Prepared,
 }
 
 /// Where a connection takes part.
@@ -58,6 +66,8 @@ struct Seat {
     room: String,
     nick: String,
     member: u64,
+    /// The same for as long as the connection stays in the room, under whatever name.
+    visit: u64,
 }
 
 /// What the page sends.
@@ -80,11 +90,28 @@ enum Request {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event<'a> {
-    Welcome { room: &'a str, nick: &'a str, members: Vec<&'a str>, history: &'a VecDeque<Said> },
-    Joined { nick: &'a str, at: u64 },
-    Left { nick: &'a str, at: u64 },
+    Welcome {
+        room: &'a str,
+        nick: &'a str,
+        members: Vec<&'a str>,
+        history: &'a VecDeque<Said>,
+    },
+    Joined {
+        nick: &'a str,
+        at: u64,
+    },
+    Left {
+        nick: &'a str,
+        at: u64,
+    },
     Said(&'a Said),
-    Error { code: Refusal, message: &'static str },
+    Error {
+        code: Refusal,
+        message: &'static str,
+        /// Of the message that was refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+    },
 }
 
 /// A message of the past.
@@ -114,11 +141,13 @@ impl Chat {
         Chat { rooms, mailbox: None, seat: None }
     }
 
-    fn handle(&mut self, request: &str) -> Result<Outcome, Refusal> {
-        match serde_json::from_str(request).map_err(|_| Refusal::BadMessage)? {
-            Request::Join { room, nick, token } => self.join(room.trim(), nick.trim(), token),
-            Request::Say { text, id } => self.say(text.trim(), id),
-        }
+    fn handle(&mut self, request: &str) -> Outcome {
+        let (done, id) = match serde_json::from_str(request) {
+            Ok(Request::Join { room, nick, token }) => (self.join(room.trim(), nick.trim(), token), None),
+            Ok(Request::Say { text, id }) => (self.say(text.trim(), id.clone()), id),
+            Err(_) => (Err(Refusal::BadMessage), None),
+        };
+        done.unwrap_or_else(|refusal| Outcome::push(refusal.event(id.as_deref())))
     }
 
     fn join(&mut self, room: &str, nick: &str, token: String) -> Result<Outcome, Refusal> {
@@ -127,7 +156,7 @@ impl Chat {
             return Err(Refusal::BadName);
         }
         let mut rooms = self.rooms.lock();
-        let seat = rooms.seat(room, nick, Member { id: 0, token, mailbox }, self.seat.as_ref())?;
+        let seat = rooms.seat(room, nick, Member { id: 0, visit: 0, token, mailbox }, self.seat.as_ref())?;
         if let Some(left) = self.seat.replace(seat) {
             rooms.leave(&left);
         }
@@ -145,9 +174,9 @@ impl Chat {
 }
 
 impl WebSock for Chat {
-    type Info = Prepared;
+    type Info = News;
 
-    async fn init(&mut self, socket: Socket<Prepared>) -> HandleResult {
+    async fn init(&mut self, socket: Socket<News>) -> HandleResult {
         self.mailbox = Some(socket.mailbox().clone());
         Ok(Outcome::none())
     }
@@ -156,11 +185,16 @@ impl WebSock for Chat {
         let Message::Text(request) = message else {
             return Ok(Outcome::stop().close(CloseCode::UNSUPPORTED, "the chat speaks text"));
         };
-        Ok(self.handle(&request).unwrap_or_else(|refusal| Outcome::push(refusal.event())))
+        let outcome = self.handle(&request);
+        // Who says much at once lets those who get it go on in between, or else fills their mailboxes.
+        tokio::task::yield_now().await;
+        Ok(outcome)
     }
 
-    async fn handle_info(&mut self, event: Prepared) -> HandleResult {
-        Ok(Outcome::push(event))
+    async fn handle_info(&mut self, news: News) -> HandleResult {
+        // What was still on its way from a room that was left would be taken for the new one's.
+        let is_here = self.seat.as_ref().is_some_and(|seat| seat.visit == news.visit);
+        Ok(if is_here { Outcome::push(news.event) } else { Outcome::none() })
     }
 
     async fn terminate(mut self, _: CloseReason) {
@@ -189,9 +223,10 @@ struct Room {
 #[derive(Debug)]
 struct Member {
     id: u64,
+    visit: u64,
     /// What proves that another connection is the same user: after a lost one, it takes over its name.
     token: String,
-    mailbox: Mailbox<Prepared>,
+    mailbox: Mailbox<News>,
 }
 
 impl Rooms {
@@ -213,7 +248,9 @@ impl State {
         let state = self.rooms.entry(room.to_owned()).or_default();
         self.last_member += 1;
         member.id = self.last_member;
-        let seat = Seat { room: room.to_owned(), nick: nick.to_owned(), member: member.id };
+        member.visit = own.filter(|own| own.room == room).map_or(member.id, |own| own.visit);
+        let (room, nick_there) = (room.to_owned(), nick.to_owned());
+        let seat = Seat { room, nick: nick_there, member: member.id, visit: member.visit };
         match state.members.get(nick) {
             None => {
                 state.broadcast(&Event::Joined { nick, at: now() });
@@ -251,10 +288,11 @@ impl State {
         let Some(room) = self.rooms.get_mut(&seat.room) else { return };
         let said = Said { nick: seat.nick.clone(), text, at: now(), id };
         room.broadcast(&Event::Said(&said));
-        if room.history.len() == HISTORY {
+        room.history.push_back(said);
+        let bytes = |room: &Room| room.history.iter().map(|said| said.text.len()).sum::<usize>();
+        while room.history.len() > HISTORY || bytes(room) > HISTORY_BYTES {
             room.history.pop_front();
         }
-        room.history.push_back(said);
     }
 
     /// Gives up a seat, unless another connection has taken it over.
@@ -273,7 +311,8 @@ impl Room {
     fn broadcast(&self, event: &Event<'_>) {
         let event = event.prepare();
         for member in self.members.values() {
-            if let Err(TrySendError::Full(_)) = member.mailbox.try_send(event.clone()) {
+            let news = News { visit: member.visit, event: event.clone() };
+            if let Err(TrySendError::Full(_)) = member.mailbox.try_send(news) {
                 member.mailbox.close(CloseCode::TRY_AGAIN, "too slow for this room");
             }
         }
@@ -287,7 +326,7 @@ impl Event<'_> {
 }
 
 impl Refusal {
-    fn event(self) -> Prepared {
+    fn event(self, id: Option<&str>) -> Prepared {
         let message = match self {
             Refusal::NickTaken => "Somebody in this room has that name.",
             Refusal::BadName => "A name has 1 to 24 characters, a room 1 to 32.",
@@ -295,7 +334,7 @@ impl Refusal {
             Refusal::TooManyRooms => "There are too many rooms; join one that exists.",
             Refusal::NotJoined => "Join a room first.",
         };
-        Event::Error { code: self, message }.prepare()
+        Event::Error { code: self, message, id }.prepare()
     }
 }
 
