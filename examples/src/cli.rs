@@ -1,5 +1,6 @@
 //! What the binaries have in common: their arguments, the log, and how they fail.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ pub struct Serve {
     /// The address to listen on
     #[arg(long)]
     pub addr: SocketAddr,
-    /// How many threads serve connections [default: one for each processor]
+    /// How many threads serve connections; at most 512 on actix [default: one for each processor]
     #[arg(long)]
     pub workers: Option<NonZeroUsize>,
 }
@@ -56,12 +57,11 @@ impl Serve {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "the binaries speak to their user")]
+/// Nobody has to listen: who started it may read no further than the first line.
 fn print_line(line: &str) {
-    println!("{line}");
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-#[allow(clippy::print_stderr, reason = "the binaries speak to their user")]
 fn print_error(line: &str) {
-    eprintln!("{line}");
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -9,6 +9,9 @@ use websock_actix::{Upgrade, WebSock, on_connect};
 
 use super::App;
 
+/// actix does not start with more.
+const MOST_WORKERS: usize = 512;
+
 pub(super) fn serve<H: WebSock, F>(
     listener: TcpListener,
     workers: usize,
@@ -32,7 +35,7 @@ where
     rt::System::new().block_on(async {
         let server = HttpServer::new(routes)
             .on_connect(on_connect)
-            .workers(workers)
+            .workers(workers.min(MOST_WORKERS))
             .disable_signals()
             .listen(listener)?
             .run();
