@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write};
 use std::time::SystemTime;
 
+use websock_conformance::cases;
 use websock_conformance::results::{Outcome, Record};
 
 use crate::report::{Column, Report, Row, split};
@@ -22,6 +23,9 @@ fn write(page: &mut String, report: &Report) -> fmt::Result {
     let sum = |outcome| report.counts(outcome).iter().sum::<usize>();
     let (passed, failed, skipped) = (sum(Outcome::Pass), sum(Outcome::Fail), sum(Outcome::Skip));
     let verdict = match (report.is_good(), failed) {
+        (true, _) if report.rows.len() < cases().len() => {
+            "<p class='verdict pass'>Every server passed the cases that were chosen.</p>".to_owned()
+        }
         (true, _) => "<p class='verdict pass'>Every server keeps the rules.</p>".to_owned(),
         (false, 0) => "<p class='verdict fail'>Not everything could be run.</p>".to_owned(),
         (false, 1) => "<p class='verdict fail'>One case failed.</p>".to_owned(),

@@ -115,6 +115,7 @@
 //! - `websocket` must be an `Upgrade` field of its own: of a list actix makes no payload (SPEC U1).
 //! - When a peer ends its side without a Close, actix drops what it has read and not passed on. That happens only
 //!   behind more than 128 KiB for which a slow handler has not come yet (SPEC X8).
+//!   Nor may `h1_allow_half_closed(false)` be set: then nothing is written behind the peer's end.
 //! - It answers a request without a single `Host` itself, with 400.
 
 mod body;

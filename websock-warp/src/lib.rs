@@ -62,8 +62,9 @@
 //! ```
 //!
 //! **Refuse before you accept.** hyper does not tell whether the 101 was sent: where a middleware replaces it by another
-//! response, the transport still comes to the handler when the HTTP connection ends. Whatever may refuse a request has
-//! to do so before `accept` is called.
+//! response, the transport still comes to the handler when the HTTP connection ends, and the client decides when that
+//! is: with `Connection: close, Upgrade` it is served behind a 401. Whatever may refuse a request has to do so before
+//! `accept` is called.
 //!
 //! # Shutting down
 //!

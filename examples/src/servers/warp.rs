@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use warp::Filter;
+use warp::http::method::Method;
 use warp::path::FullPath;
 use warp::reply::Reply;
 use websock_warp::{Upgrade, WebSock, upgrade};
@@ -14,11 +15,17 @@ where
     F: Fn() -> H + Clone + Send + Sync + 'static,
 {
     let App { path, page, handler, options, .. } = app;
+    // A CONNECT's target is no path, at which warp's filter of paths panics.
+    let has_path = warp::method()
+        .and_then(|method| {
+            std::future::ready(if method == Method::CONNECT { Err(warp::reject()) } else { Ok(()) })
+        })
+        .untuple_one();
     let at = |path: &'static str| {
         let same = move |full: FullPath| {
             std::future::ready((full.as_str() == path).then_some(()).ok_or_else(warp::reject))
         };
-        warp::path::full().and_then(same).untuple_one()
+        has_path.and(warp::path::full()).and_then(same).untuple_one()
     };
     let websocket = at(path)
         .and(upgrade())

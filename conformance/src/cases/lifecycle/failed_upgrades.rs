@@ -94,6 +94,7 @@ async fn a_client_that_resets_before_the_101_runs_no_handler_or_a_whole_one(stag
             other => panic!("{other:?}"),
         }
     }
+    drop(peer);
     soon("the end of all connections", async {
         while drain.live() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
