@@ -42,7 +42,6 @@ impl Driver {
             let bell = Arc::new(Bell { rung: AtomicBool::new(true), task });
             (bell.clone(), bell.into())
         });
-        self.link.begin_turn();
         if self.link.fetch() | bell.rung.load(Ordering::Acquire) {
             self.run(bell, waker);
         }
@@ -56,11 +55,13 @@ impl Driver {
     pub(crate) fn attend(&self) {
         let Some((bell, waker)) = self.bell.get() else { return };
         let came = self.link.fetch();
-        let has_to_run = came | self.link.has_room_again();
-        if has_to_run && (self.link.turn_is_spent() || came && self.link.holds_much()) {
+        if came && self.link.holds_much() {
             waker.wake_by_ref();
-        } else if has_to_run {
-            self.run(bell, waker);
+        } else if came | self.link.has_room_again() {
+            match self.link.turn_is_spent() {
+                true => waker.wake_by_ref(),
+                false => self.run(bell, waker),
+            }
         }
     }
 

@@ -47,7 +47,7 @@ pub(crate) struct Link {
     outgoing: RefCell<Outgoing>,
     /// The driver's task, since it has run. The payload wakes it.
     pub(crate) task: OnceCell<Waker>,
-    /// How much the server has taken since that task had its turn.
+    /// How much the server has taken since it last had to wait.
     taken: Cell<usize>,
 }
 
@@ -97,14 +97,9 @@ impl Link {
         Some(bytes)
     }
 
-    /// Whether the server has taken so much that others have to have their turn.
+    /// Whether the server has taken so much in one go that others have to have their turn.
     pub(crate) fn turn_is_spent(&self) -> bool {
         self.taken.get() >= TURN
-    }
-
-    /// Others had their turn.
-    pub(crate) fn begin_turn(&self) {
-        self.taken.set(0);
     }
 
     /// Whether handling what came may take a while.
@@ -125,6 +120,8 @@ impl Link {
             return Poll::Ready(());
         }
         outgoing.server = Some(cx.waker().clone());
+        // It has nothing to go on with: now others have their turn.
+        self.taken.set(0);
         Poll::Pending
     }
 
