@@ -300,6 +300,12 @@ impl From<Text> for Payload {
     }
 }
 
+impl From<Text> for Bytes {
+    fn from(text: Text) -> Self {
+        text.into_bytes()
+    }
+}
+
 impl Text {
     /// The longest beginning of the text that has at most `limit` bytes and ends at a character's end.
     pub(crate) fn truncate(self, limit: usize) -> Self {
@@ -321,7 +327,7 @@ mod tests {
         assert_eq!(text.to_string(), "grüße");
         assert_eq!(format!("{text:?}"), "\"grüße\"");
         assert_eq!(Text::from_static("a"), Text::from(String::from("a")));
-        assert_eq!(String::from(text.clone()), text);
+        assert_eq!((String::from(text.clone()), Bytes::from(text.clone())), ("grüße".into(), "grüße".into()));
         assert!("grüße" == text && text != "grüß" && *"grüße" == text);
         assert_ne!("b".to_owned(), text);
     }
