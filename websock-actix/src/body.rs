@@ -77,40 +77,38 @@ impl<H: WebSock> Drop for Body<H> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
-    use std::future::{poll_fn, ready};
+    use std::future::poll_fn;
+    use std::task::ready;
+    use std::time::Instant;
 
-    use actix_web::error::PayloadError;
-    use futures_util::stream::{StreamExt, once, pending};
-    use websock_core::upgrade::{HttpVersion, negotiate};
-    use websock_core::{HandleResult, Message, Options, Outcome, RequestHead};
+    use websock_core::protocol::Protocol;
+    use websock_core::{BoxWebSock, Frame, Options, Transport as _};
 
     use super::*;
 
     const KIB: usize = 1024;
 
-    /// Answers whatever comes with much.
-    struct Pusher;
-
-    impl WebSock for Pusher {
-        type Info = ();
-
-        async fn handle_in(&mut self, _: Message) -> HandleResult {
-            Ok(Outcome::push(vec![7; 60 * KIB]))
-        }
+    /// Writes for ever, as much as there is room for.
+    async fn write_on(link: Rc<Link>) {
+        let (mut transport, mut protocol) =
+            (Transport::new(link), Protocol::new(&Options::default(), Instant::now()));
+        poll_fn(|cx| {
+            loop {
+                if protocol.unsent() == 0 {
+                    protocol.send(Frame::binary(vec![7; 60 * KIB]));
+                }
+                ready!(transport.poll_transmit(&mut protocol, cx)).unwrap();
+            }
+        })
+        .await
     }
 
     /// SPEC L10. actix asks for more in the same turn of its task, as long as it gets something and can write it.
     #[actix_web::test]
     async fn a_server_that_goes_on_asking_lets_others_have_their_turn() {
-        let head = RequestHead::new(HttpVersion::Http11, "GET")
-            .header("connection", b"upgrade")
-            .header("upgrade", b"websocket")
-            .header("sec-websocket-version", b"13")
-            .header("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==");
-        let connection = negotiate(&head, &Options::default()).unwrap().connection(Pusher);
-        let requests = Bytes::from([0x81, 0x80, 0, 0, 0, 0].repeat(4000));
-        let arrived = once(ready(Ok::<_, PayloadError>(requests))).chain(pending());
-        let mut body = Body::new(connection, Payload::Stream { payload: Box::pin(arrived) });
+        let link = Link::new(Payload::None);
+        let driver = Driver::spawn(link.clone(), write_on(link.clone()));
+        let mut body = Body::<BoxWebSock<()>> { link, connection: None, driver: Some(driver) };
         let mut taken = Vec::new();
         for _ in 0..100 {
             let in_one_turn = poll_fn(|cx| {
