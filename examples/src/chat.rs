@@ -249,8 +249,8 @@ impl State {
         self.last_member += 1;
         member.id = self.last_member;
         member.visit = own.filter(|own| own.room == room).map_or(member.id, |own| own.visit);
-        let (room, nick_there) = (room.to_owned(), nick.to_owned());
-        let seat = Seat { room, nick: nick_there, member: member.id, visit: member.visit };
+        let (id, visit) = (member.id, member.visit);
+        let seat = Seat { room: room.to_owned(), nick: nick.to_owned(), member: id, visit };
         match state.members.get(nick) {
             None => {
                 state.broadcast(&Event::Joined { nick, at: now() });
